@@ -1,0 +1,294 @@
+"""Configuration: frozen dataclasses, read from YAML and validated in one place."""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgebert.errors import UserError
+
+CONFIG_DIR = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of a BERT encoder classifier."""
+
+    layers: int
+    hidden: int
+    heads: int
+    ffn: int
+    max_tokens: int = 128  # positions; longer sentences are truncated
+    vocab: int = 30522
+    token_types: int = 2
+    attention: str = "softmax"  # softmax (BiT) | sps (threshold per head, COBRA)
+    activation: str = "gelu"  # of full-precision stages; quantized stages use ReLU
+    layer_norm_eps: float = 1e-12
+    dropout: float = 0.1  # in full-precision stages only
+
+    @property
+    def head_width(self) -> int:
+        return self.hidden // self.heads
+
+    def __post_init__(self) -> None:
+        if self.hidden % self.heads:
+            raise UserError(
+                f"model.hidden: expected a multiple of model.heads ({self.heads}), "
+                f"got {self.hidden}; change one of them"
+            )
+        _choice("model.attention", self.attention, ("softmax", "sps"))
+        _choice("model.activation", self.activation, ("gelu", "relu"))
+        for name in ("layers", "hidden", "heads", "ffn", "max_tokens", "vocab", "token_types"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class ArithmeticConfig:
+    """Fixed-point formats of the integer model (docs/arithmetic.md)."""
+
+    fraction_bits: int = 12  # f: residual stream
+    word_bits: int = 18  # W: residual stream saturates to W-bit signed
+    embedding_fraction_bits: int = 16  # embedding sum, before its LayerNorm
+    exp_bits: int = 12  # E[0] = 2**exp_bits
+    probability_bits: int = 16  # k: fraction bits of the probability threshold
+    multiplier_bits: int = 15  # requantization multiplier
+    rsqrt_index_bits: int = 10  # b: even; the table has 3 * 2**(b-2) entries
+    norm_fraction_bits: int = 20  # q: normalized value, before gamma
+    gamma_fraction_bits: int = 10  # g
+    classifier_fraction_bits: int = 12
+
+    def __post_init__(self) -> None:
+        if self.rsqrt_index_bits % 2 or not 4 <= self.rsqrt_index_bits <= 16:
+            raise UserError(
+                "arithmetic.rsqrt_index_bits: expected an even number from 4 to 16, "
+                f"got {self.rsqrt_index_bits}"
+            )
+        if not self.fraction_bits < self.word_bits <= 20:
+            raise UserError(
+                "arithmetic.word_bits: expected more than fraction_bits "
+                f"({self.fraction_bits}) and at most 20, got {self.word_bits}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimization. Per-stage values map a stage name (or `default`) to a number."""
+
+    schedule: str = "w32a32,w1a2,w1a1"
+    epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 3})
+    lr: Mapping[str, float] = field(default_factory=lambda: {"default": 5e-4})
+    scale_lr_factor: float = 1.0  # learning rate of alpha and beta, relative to lr
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    warmup: float = 0.1  # fraction of the steps
+    grad_clip: float = 1.0
+    seed: int = 0
+    precision: str = "auto"  # auto | fp32 | bf16: of the float matmuls (auto: bf16 on GPUs)
+    eval_every: int = 0  # steps between evaluations; 0: once an epoch
+    checkpoint_every: int = 500  # steps between checkpoints; always at a stage's end
+    choose: str = "best"  # best | last: which checkpoint of a stage goes on
+    held_out: float = 0.0  # fraction of train used to choose, instead of dev
+
+    def __post_init__(self) -> None:
+        parse_schedule(self.schedule)
+        _choice("train.precision", self.precision, ("auto", "fp32", "bf16"))
+        _choice("train.choose", self.choose, ("best", "last"))
+        for name in ("epochs", "lr"):
+            _stage_keys(f"train.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Losses of a quantized stage against its teacher."""
+
+    logits: float = 1.0
+    hidden: float = 1.0
+    attention: float = 0.0
+    labels: float = 0.0  # weight of the loss on the task's own labels
+    temperature: float = 1.0
+    text: str | None = None  # file of extra unlabelled text, a sentence a line
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration."""
+
+    model: ModelConfig
+    arithmetic: ArithmeticConfig = ArithmeticConfig()
+    train: TrainConfig = TrainConfig()
+    distill: DistillConfig = DistillConfig()
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bit widths of one stage: weights and activations, 32 meaning full precision."""
+
+    weight: int
+    activation: int
+
+    @property
+    def name(self) -> str:
+        return f"w{self.weight}a{self.activation}"
+
+    @property
+    def binary(self) -> bool:
+        return self.weight == 1 and self.activation == 1
+
+
+def parse_schedule(text: str) -> list[Bits]:
+    """Read a schedule such as `w32a32,w1a2,w1a1`."""
+    stages = []
+    for part in text.split(","):
+        match = re.fullmatch(r"w(1|32)a(1|2|4|8|32)", part.strip().lower())
+        if not match or (match[1] == "32") != (match[2] == "32"):
+            raise UserError(
+                "schedule: expected stages such as w32a32,w1a8,w1a4,w1a2,w1a1 separated by "
+                f"commas, got {part.strip()!r} in {text!r}"
+            )
+        stages.append(Bits(int(match[1]), int(match[2])))
+    names = [stage.name for stage in stages]
+    if len(set(names)) != len(names):
+        raise UserError(f"schedule: expected every stage once, got {text!r}")
+    return stages
+
+
+def load_config(name_or_path: str, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a named configuration or a YAML file, with `section.key=value` overrides.
+
+    A YAML file may name a `base` configuration that it changes. An unknown key is an
+    error that names the nearest known one.
+    """
+    data = _read(name_or_path)
+    for override in overrides:
+        key, found, value = override.partition("=")
+        if not found:
+            raise UserError(f"--set: expected section.key=value, got {override!r}")
+        data = _merge(data, _nest(key.strip(), yaml.safe_load(value)))
+    return from_dict(data)
+
+
+def from_dict(data: Mapping[str, Any]) -> Config:
+    """Build and validate a Config from nested plain data."""
+    result = _build(Config, data, "")
+    assert isinstance(result, Config)
+    return result
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Nested plain data, such that `from_dict(to_dict(c)) == c`."""
+    return dataclasses.asdict(config)
+
+
+def stage_value(values: Mapping[str, float], stage: Bits) -> float:
+    """The value of a per-stage mapping for one stage."""
+    if stage.name in values:
+        return values[stage.name]
+    if "default" in values:
+        return values["default"]
+    raise UserError(
+        f"per-stage value: expected a key {stage.name!r} or 'default', got {sorted(values)}"
+    )
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    named = CONFIG_DIR / f"{name_or_path}.yaml"
+    path = named if named.is_file() else Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in CONFIG_DIR.glob("*.yaml")))
+        raise UserError(f"--config: expected one of {known}, or a YAML file, got {name_or_path!r}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected a mapping of sections, got {type(data).__name__}")
+    base = data.pop("base", None)
+    return _merge(_read(str(base)), data) if base else data
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _nest(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _build(cls: type, data: Any, prefix: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise UserError(f"config {prefix.rstrip('.') or 'file'}: expected a mapping, got {data!r}")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in data.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            advice = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(hints)}"
+            raise UserError(f"config: unknown key {prefix}{key}; {advice}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            values[key] = _build(typing.cast(type, hint), value, f"{prefix}{key}.")
+        else:
+            values[key] = _convert(hint, value, prefix + key)
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = [
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.name not in values
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ]
+        raise UserError(f"config: expected a value for {prefix}{missing[0]}, got none") from None
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    if typing.get_origin(hint) is not None:  # Mapping[str, float]
+        if isinstance(value, int | float):
+            return {"default": float(value)}
+        if isinstance(value, Mapping):
+            return {str(k): _convert(float, v, f"{key}.{k}") for k, v in value.items()}
+    elif hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:  # YAML reads 5e-4 as a string
+            return float(value)
+        except ValueError:
+            pass
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    name = getattr(hint, "__name__", str(hint))
+    raise UserError(f"config {key}: expected {name}, got {value!r}")
+
+
+def _choice(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(value, known, n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"config {key}: expected {' or '.join(known)}, got {value!r}{advice}")
+
+
+def _stage_keys(key: str, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        if name != "default":
+            parse_schedule(name)
+        if value <= 0:
+            raise UserError(f"config {key}.{name}: expected a positive number, got {value}")
