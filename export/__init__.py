@@ -1,0 +1,1 @@
+"""From a trained checkpoint to integers: lowering, ONNX files, and their verification."""
