@@ -173,7 +173,7 @@ def _attention(rng: np.random.Generator, d: Dimensions, f: Formats) -> Tensors:
     if d.attention == "sps":
         scores = _normal(rng, (d.heads,), 1.0, 0.5 * np.sqrt(d.head_width))
         return {"attention.score_threshold": np.clip(scores, -d.head_width, d.head_width + 1)}
-    fraction = rng.uniform(0.02, 0.2, d.heads)
+    fraction = rng.uniform(0.3, 1.2, d.heads) * 2 / d.max_tokens
     return {
         "attention.exp_table": exp_table(d.head_width, f.exp_bits, 0.5 / np.sqrt(d.head_width)),
         "attention.probability_threshold": (fraction * 2.0**f.probability_bits).astype(np.int64),
