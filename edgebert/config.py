@@ -122,9 +122,9 @@ class Config:
     """A whole configuration."""
 
     model: ModelConfig
-    arithmetic: ArithmeticConfig = ArithmeticConfig()
-    train: TrainConfig = TrainConfig()
-    distill: DistillConfig = DistillConfig()
+    arithmetic: ArithmeticConfig = field(default_factory=ArithmeticConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
 
 @dataclass(frozen=True)

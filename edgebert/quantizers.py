@@ -1,0 +1,271 @@
+"""BiT's quantizers (Liu et al., NeurIPS 2022) as Brevitas injectors.
+
+Two conventions hold everywhere: sign(0) = +1, and ties of the {0,1} set round to 0.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from brevitas.inject import ExtendedInjector, this
+from brevitas.inject.enum import QuantType
+from brevitas.proxy import ActQuantProxyFromInjector, WeightQuantProxyFromInjector
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+ALPHA_MIN = 1e-5  # a scale must stay positive; its gradient still flows at the bound
+
+
+def sign(x: Tensor) -> Tensor:
+    """+1 where x >= 0, else -1, in the dtype of x."""
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+
+def weight_signs(weight: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
+    """Signs of a weight about its mean, and their scale.
+
+    `sign(W - mean(W))` and `alpha_w = mean|W|`, over the whole tensor or over `dim`. The means
+    are float64 sums rounded to float32, so that they depend neither on the order of a reduction
+    nor on the number of threads.
+    """
+    wide = weight.detach().double()
+    if dim is None:
+        mean, scale = wide.mean(), wide.abs().mean()
+    else:
+        mean, scale = wide.mean(dim, keepdim=True), wide.abs().mean(dim, keepdim=True)
+    return sign(weight.detach() - mean.to(weight.dtype)), scale.to(weight.dtype)
+
+
+class _BinaryWeightFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, weight: Tensor) -> Tensor:
+        signs, scale = weight_signs(weight)
+        return scale * signs
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+class _BinaryRowsFunction(torch.autograd.Function):
+    """Gathered rows of an embedding, each binarized; see `binary_rows`."""
+
+    @staticmethod
+    def forward(ctx: Any, ids: Tensor, weight: Tensor, fraction_bits: int | None) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.rows = weight.shape[0]
+        signs, scale = weight_signs(weight[ids], dim=-1)
+        if fraction_bits is not None:
+            scale = torch.round(scale.double() * 2.0**fraction_bits).to(scale.dtype)
+            scale = scale * 2.0**-fraction_bits
+        return scale * signs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        grad = torch.ops.aten.embedding_dense_backward(grads[0], ids, ctx.rows, -1, False)
+        return None, grad, None
+
+
+def binary_rows(ids: Tensor, weight: Tensor, fraction_bits: int | None = None) -> Tensor:
+    """Look up rows of an embedding and binarize each about its own mean.
+
+    Forward: `mean|W_r| * sign(W_r - mean(W_r))` for each row r. Gradient: straight through to the
+    latent rows. Only the rows that a batch uses are computed. With `fraction_bits` the scale is
+    rounded to that many fraction bits, as the integer model has it.
+
+    Shapes: ids (batch, tokens) int64, weight (vocab, hidden) -> (batch, tokens, hidden).
+    """
+    result: Tensor = _BinaryRowsFunction.apply(ids, weight, fraction_bits)
+    return result
+
+
+class _ScaledGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+class _ClampedScale(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor) -> Tensor:
+        return alpha.clamp_min(ALPHA_MIN)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+class _ElasticSign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, alpha: Tensor) -> Tensor:
+        bits = sign(z)
+        ctx.save_for_backward(z, alpha, bits)
+        return alpha * bits
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        z, alpha, bits = ctx.saved_tensors
+        grad_alpha = (grads[0] * bits).sum_to_size(alpha.shape)
+        return grads[0] * (z.abs() <= alpha), grad_alpha
+
+
+class _ElasticLevels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, alpha: Tensor, low: int, high: int) -> Tensor:
+        ratio = z / alpha
+        levels = ratio.clamp(low, high).round()
+        ctx.save_for_backward(ratio, levels, alpha)
+        ctx.low, ctx.high = low, high
+        return alpha * levels
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        ratio, levels, alpha = ctx.saved_tensors
+        inside = (ratio >= ctx.low) & (ratio <= ctx.high)
+        grad_alpha = grads[0] * torch.where(inside, levels - ratio, levels)
+        return grads[0] * inside, grad_alpha.sum_to_size(alpha.shape), None, None
+
+
+class ElasticQuantizer(nn.Module):
+    """Elastic activation quantization: learned scale alpha, learned shift beta.
+
+    Forward, with z = x + beta:
+
+    - signed, 1 bit: `alpha * sign(z)`
+    - otherwise: `alpha * round(clip(z / alpha, low, high))`, with low, high = 0, 2^bits - 1
+      (unsigned) or -2^(bits-1), 2^(bits-1) - 1 (signed).
+
+    Gradients: to x and beta straight through where z lies in the clipping range (signed 1 bit:
+    |z| <= alpha). To alpha as LSQ (Esser et al., ICLR 2020): the level minus z / alpha inside the
+    range, the level outside; signed 1 bit: sign(z). It is scaled by 1 / sqrt(n * high) with n the
+    elements per scale.
+
+    alpha has the shape `scale_shape` and is initialised by the first training batch that has more
+    than one element (least squares); beta has the shape `shift_shape` and starts at zero. Both
+    broadcast against x. Returns Brevitas' tuple (value, scale, zero point, bit width).
+    """
+
+    initialized: Tensor
+    zero: Tensor
+    width: Tensor
+
+    def __init__(
+        self,
+        bits: int,
+        signed: bool,
+        shift_shape: Sequence[int],
+        scale_shape: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.bits, self.signed = bits, signed
+        self.low = -(2 ** (bits - 1)) if signed else 0
+        self.high = max(1, 2 ** (bits - 1) - 1) if signed else 2**bits - 1
+        self.alpha = nn.Parameter(torch.ones(tuple(scale_shape)))
+        self.beta = nn.Parameter(torch.zeros(tuple(shift_shape)))
+        self.register_buffer("initialized", torch.tensor(False))
+        self.register_buffer("zero", torch.tensor(0.0), persistent=False)
+        self.register_buffer("width", torch.tensor(float(bits)), persistent=False)
+        self._ready = False  # mirrors `initialized` without a device synchronization
+
+    def scale(self, elements: int) -> Tensor:
+        """alpha, positive, with LSQ's gradient scale for a tensor of that many elements."""
+        factor = 1.0 / math.sqrt(max(1, elements // self.alpha.numel()) * self.high)
+        scaled: Tensor = _ScaledGradient.apply(self.alpha, factor)
+        result: Tensor = _ClampedScale.apply(scaled)
+        return result
+
+    def initialise(self, z: Tensor) -> None:
+        """Set alpha from the first training batch, by least squares of the quantization error."""
+        if self._ready or not self.training or z.numel() < 2:
+            return
+        if not bool(self.initialized):
+            with torch.no_grad():
+                self.alpha.copy_(self._least_squares(z.detach().float()))
+                self.initialized.fill_(True)
+        self._ready = True
+
+    def _least_squares(self, z: Tensor) -> Tensor:
+        if self.signed and self.bits == 1:  # argmin_a sum (|z| - a)^2
+            return z.abs().mean().clamp_min(ALPHA_MIN).expand(self.alpha.shape)
+        groups = z
+        if self.alpha.numel() > 1:  # one scale a head: (batch, heads, tokens, tokens)
+            groups = z.transpose(0, 1)
+        groups = groups.reshape(self.alpha.numel(), -1)
+        groups = groups[:, :: max(1, groups.shape[1] // 16384)]
+        largest = groups.abs().amax(1).clamp_min(ALPHA_MIN)
+        best = largest / self.high
+        error = torch.full_like(largest, math.inf)
+        for exponent in torch.linspace(0.0, 9.0, 55).tolist():
+            alpha = (largest * 2.0**-exponent).clamp_min(ALPHA_MIN)
+            levels = (groups / alpha[:, None]).clamp(self.low, self.high).round()
+            now = (groups - alpha[:, None] * levels).square().sum(1)
+            best = torch.where(now < error, alpha, best)
+            error = torch.minimum(error, now)
+        return best.reshape(self.alpha.shape)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        z = x + self.beta
+        self.initialise(z)
+        alpha = self.scale(z.numel())
+        if self.signed and self.bits == 1:
+            value = _ElasticSign.apply(z, alpha)
+        else:
+            value = _ElasticLevels.apply(z, alpha, self.low, self.high)
+        return value, alpha, self.zero, self.width
+
+
+class WeightBinarizer(nn.Module):
+    """Weight binarization about the mean.
+
+    Forward: `alpha_w * sign(W - mean(W))`, `alpha_w = mean|W|` over the whole tensor. Gradient:
+    straight through to W; none through mean or scale. Returns Brevitas' tuple.
+    """
+
+    zero: Tensor
+    width: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.tensor(0.0), persistent=False)
+        self.register_buffer("width", torch.tensor(1.0), persistent=False)
+
+    def forward(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        value = _BinaryWeightFunction.apply(weight)
+        return value, weight.detach().double().abs().mean().to(weight.dtype), self.zero, self.width
+
+
+class BinaryWeight(ExtendedInjector):  # type: ignore[misc]
+    """Brevitas weight quantizer: `WeightBinarizer`."""
+
+    proxy_class = WeightQuantProxyFromInjector
+    tensor_quant = WeightBinarizer
+    quant_type = QuantType.BINARY
+    signed = True
+    bit_width = 1
+
+
+class ElasticActivation(ExtendedInjector):  # type: ignore[misc]
+    """Brevitas activation quantizer: `ElasticQuantizer`; bits, signed and shapes by `let`."""
+
+    proxy_class = ActQuantProxyFromInjector
+    tensor_quant = ElasticQuantizer
+    quant_type = QuantType.INT
+    bit_width = this.bits
+
+
+def elastic(
+    bits: int, signed: bool, shift_shape: Sequence[int], scale_shape: Sequence[int] = ()
+) -> Any:
+    """An activation injector, or None (no quantization) at 32 bits."""
+    if bits == 32:
+        return None
+    return ElasticActivation.let(
+        bits=bits, signed=signed, shift_shape=tuple(shift_shape), scale_shape=tuple(scale_shape)
+    )

@@ -1,0 +1,282 @@
+"""The folder of a training run: what is in it, how it begins, and how it is read.
+
+    config.yaml  run.json  tokenizer/  metrics.jsonl  tensorboard/
+    stage-NAME/model.safetensors, stage.json    the chosen model of each finished stage
+    checkpoint/                                 where an unfinished run goes on
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from edgebert.checkpoint import (
+    CheckpointFolder,
+    load_tensors,
+    read_record,
+    save_tensors,
+    write_atomic,
+    write_record,
+)
+from edgebert.config import Bits, Config, from_dict, parse_schedule, to_dict
+from edgebert.errors import UserError
+from edgebert.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgebert.model import BinaryBert
+
+FORMAT = 1
+PACKAGES = ("edgebert", "torch", "brevitas", "accelerate", "transformers", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run was started with, beside its configuration (run.json)."""
+
+    task: str
+    labels: tuple[str, ...]  # empty for regression
+    regression: bool
+    metric: str
+    data: str | None  # name of the data folder, without its path
+    data_sha256: str  # of every training and dev sentence with its label
+    init: str | None
+    max_steps: int | None  # of each stage
+    status: str = "running"  # running | interrupted | done
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        return 1 if self.regression else len(self.labels)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The chosen model of a finished stage (stage-NAME/stage.json)."""
+
+    stage: str
+    deploy: bool  # trained on, and evaluated in, the deployed integer arithmetic
+    step: int
+    metrics: Mapping[str, float]  # on dev
+    chosen_by: Mapping[str, float]  # on what the choice was made: dev or the held-out part
+    checkpoint_sha256: str
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model with all that is needed to use it; the model is in eval mode."""
+
+    path: Path
+    config: Config
+    info: RunInfo
+    tokenizer: Tokenizer
+    model: "BinaryBert"
+    bits: Bits
+    stage: StageResult
+
+
+class RunFolder:
+    """Reads and writes the folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = CheckpointFolder(path / "checkpoint")
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+
+    @classmethod
+    def create(
+        cls, out: Path, config: Config, info: RunInfo, tokenizer: Tokenizer, force: bool
+    ) -> "RunFolder":
+        """Begin a run: the folder is made beside its place and moved there when whole.
+
+        With `force`, a run that was there before is deleted only then.
+        """
+        check_out(out, force=force)
+        fresh = out.with_name(f".{out.name}.new")
+        old = out.with_name(f".{out.name}.old")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in (fresh, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            tokenizer.save(fresh / "tokenizer")
+            text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+            write_atomic(fresh / "config.yaml", text.encode())
+            cls(fresh).write_info(info)
+            if out.exists():
+                os.replace(out, old)
+            os.replace(fresh, out)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise UserError(f"--out {out}: expected a writable folder, got: {reason}") from None
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        return cls(out)
+
+    def write_info(self, info: RunInfo) -> None:
+        """Write run.json with the hashes of the files that never change."""
+        names = ["config.yaml", "tokenizer/vocab.txt", "tokenizer/tokenizer_config.json"]
+        files = {name: _sha256(self.path / name) for name in names}
+        write_record(
+            self.path / "run.json",
+            {"format": FORMAT, **asdict(info), "labels": list(info.labels), "files": files},
+        )
+
+    def read_info(self) -> RunInfo:
+        """Read run.json, and check the files that it names."""
+        require_run(self.path)
+        record = read_record(self.path / "run.json")
+        if record.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path}: expected a run of format {FORMAT}, got {record.get('format')}; "
+                "use the version of edgebert that wrote it"
+            )
+        for name, sha256 in record["files"].items():
+            if _sha256(self.path / name) != sha256:
+                raise UserError(
+                    f"{self.path / name}: expected the file that run.json names, got another "
+                    "content (sha256); restore it, or train again with --force"
+                )
+        values = {f.name: record[f.name] for f in fields(RunInfo)}
+        return RunInfo(**{**values, "labels": tuple(values["labels"])})
+
+    def read_config(self) -> Config:
+        """The configuration of the run."""
+        return from_dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    def read_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the run."""
+        return Tokenizer.load(self.path / "tokenizer")
+
+    def write_stage(
+        self, tensors: Mapping[str, "Tensor"], result: StageResult
+    ) -> StageResult:
+        """Save a finished stage's model; the result with the hash of its file."""
+        folder = self.path / f"stage-{result.stage}"
+        folder.mkdir(exist_ok=True)
+        sha256 = save_tensors(folder / "model.safetensors", tensors)
+        result = StageResult(**{**asdict(result), "checkpoint_sha256": sha256})
+        write_record(folder / "stage.json", asdict(result))
+        return result
+
+    def read_stage(self, bits: Bits) -> StageResult:
+        """The result of a finished stage."""
+        path = self.path / f"stage-{bits.name}" / "stage.json"
+        if not path.is_file():
+            done = sorted(p.parent.name.removeprefix("stage-") for p in self.path.glob("*/stage.json"))
+            raise UserError(
+                f"{self.path}: expected a trained stage {bits.name}, got "
+                f"{', '.join(done) or 'none yet'}; go on with --resume"
+                f"{' or choose one with --stage' if done else ''}"
+            )
+        return StageResult(**read_record(path))
+
+    def load_stage(self, bits: Bits, config: Config, info: RunInfo) -> "BinaryBert":
+        """The chosen model of a finished stage, in eval mode on the CPU."""
+        from edgebert.model import BinaryBert
+
+        result = self.read_stage(bits)
+        path = self.path / f"stage-{bits.name}" / "model.safetensors"
+        tensors = load_tensors(path, result.checkpoint_sha256)
+        model = BinaryBert(config.model, config.arithmetic, info.outputs, bits, result.deploy)
+        model.load_state_dict(tensors)
+        return model.eval()
+
+
+def load_run(run_dir: str | Path, stage: str | None = None) -> LoadedRun:
+    """Load the chosen model of a run's last stage, or of the named one such as `w1a2`."""
+    folder = RunFolder(Path(run_dir))
+    info, config = folder.read_info(), folder.read_config()
+    schedule = {bits.name: bits for bits in parse_schedule(config.train.schedule)}
+    if stage is not None and stage not in schedule:
+        raise UserError(f"--stage: expected one of {', '.join(schedule)}, got {stage!r}")
+    bits = schedule[stage] if stage else list(schedule.values())[-1]
+    model = folder.load_stage(bits, config, info)
+    result = folder.read_stage(bits)
+    tokenizer = folder.read_tokenizer()
+    return LoadedRun(folder.path, config, info, tokenizer, model, bits, result)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a training run."""
+    return (path / "run.json").is_file()
+
+
+def require_run(path: Path) -> None:
+    """Raise UserError unless the folder holds a training run."""
+    if not is_run(path):
+        what = "a folder without run.json" if path.is_dir() else "no such folder"
+        raise UserError(f"{path}: expected the folder of a training run, got {what}")
+
+
+def check_out(out: Path, *, force: bool) -> None:
+    """Raise UserError unless a new run may begin in `out`."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not is_run(out):
+        raise UserError(
+            f"--out {out}: expected a new folder or a training run, got "
+            f"{'other files' if out.is_dir() else 'a file'}; choose another one"
+        )
+    if not force:
+        raise UserError(
+            f"--out {out}: expected a new folder, got one that holds a run; go on with it "
+            "(--resume), replace it (--force), or choose another one"
+        )
+
+
+def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
+    """Raise UserError, naming the first difference, unless a run was started like this."""
+    before = folder.read_info()
+    pairs = [
+        ("--task", before.task, info.task),
+        ("--init", before.init, info.init),
+        ("--max-steps", before.max_steps, info.max_steps),
+        *_differences(to_dict(folder.read_config()), to_dict(config), ""),
+        ("--data", before.data_sha256[:12], info.data_sha256[:12]),
+    ]
+    for key, old, new in pairs:
+        if old != new:
+            raise UserError(
+                f"--resume: expected {key} = {old} as the run was started with, got {new}; "
+                "give the same, or start again with --force"
+            )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a run depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
+) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = []
+    for key in dict.fromkeys([*old, *new]):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append((prefix + key, a, b))
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: expected a readable file, got: {error.strerror}") from None
