@@ -20,7 +20,7 @@ class Evaluation:
     """Logits (examples, labels) float64, predictions (examples,), and the metrics."""
 
     logits: NDArray[np.float64]
-    predictions: NDArray[np.int64] | NDArray[np.float64]
+    predictions: NDArray[np.generic]
     metrics: dict[str, float]
 
 

@@ -102,6 +102,7 @@ class RunFolder:
         With `force`, a run that was there before is deleted only then.
         """
         check_out(out, force=force)
+        out = out.resolve()
         fresh = out.with_name(f".{out.name}.new")
         old = out.with_name(f".{out.name}.old")
         try:
@@ -158,9 +159,7 @@ class RunFolder:
         """The tokenizer of the run."""
         return Tokenizer.load(self.path / "tokenizer")
 
-    def write_stage(
-        self, tensors: Mapping[str, "Tensor"], result: StageResult
-    ) -> StageResult:
+    def write_stage(self, tensors: Mapping[str, "Tensor"], result: StageResult) -> StageResult:
         """Save a finished stage's model; the result with the hash of its file."""
         folder = self.path / f"stage-{result.stage}"
         folder.mkdir(exist_ok=True)
@@ -173,7 +172,8 @@ class RunFolder:
         """The result of a finished stage."""
         path = self.path / f"stage-{bits.name}" / "stage.json"
         if not path.is_file():
-            done = sorted(p.parent.name.removeprefix("stage-") for p in self.path.glob("*/stage.json"))
+            found = sorted(path.parent.name for path in self.path.glob("*/stage.json"))
+            done = [name.removeprefix("stage-") for name in found]
             raise UserError(
                 f"{self.path}: expected a trained stage {bits.name}, got "
                 f"{', '.join(done) or 'none yet'}; go on with --resume"

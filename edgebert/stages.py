@@ -1,0 +1,362 @@
+"""One stage of a run: a student, its teacher, and the loop that trains it."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from edgebert.batches import (
+    EncodedSplit,
+    Indices,
+    bucketed_batches,
+    sequential_batches,
+    shard_batches,
+)
+from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
+from edgebert.config import Bits, Config, stage_value
+from edgebert.distill import Counts, distill_loss, label_loss
+from edgebert.errors import UserError
+from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
+from edgebert.inputs import Inputs
+from edgebert.model import BinaryBert
+from edgebert.optim import lr_at, make_optimizer, set_lr
+from edgebert.rundir import RunFolder, StageResult
+from edgebert.trainlog import TrainLog
+
+LOG_EVERY = 50  # steps
+AGREE_EVERY = 10  # steps between the processes' agreeing whether to stop
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run; its message says how to go on."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all stages of a run share."""
+
+    accelerator: Accelerator
+    config: Config
+    inputs: Inputs
+    folder: RunFolder
+    log: TrainLog
+    max_steps: int | None
+    progress: bool
+    say: Callable[[str], None]
+    stop: Callable[[], bool]  # whether the user asked to stop
+
+
+@dataclass(frozen=True)
+class Best:
+    """The model that a stage would hand on if it ended now."""
+
+    step: int
+    value: float
+    metrics: Mapping[str, float]
+    tensors: Mapping[str, Tensor]
+
+
+class Batches:
+    """The batches of a stage by step, and this process's share of each.
+
+    Follows from its arguments alone, so a resumed run sees the same ones.
+    """
+
+    def __init__(self, split: EncodedSplit, size: int, seed: int, world: int, rank: int) -> None:
+        self.split = split
+        self.per_epoch = math.ceil(len(split) / size)
+        self._lengths = split.lengths
+        self._size, self._seed, self._world, self._rank = size, seed, world, rank
+        self._epoch = -1
+        self._batches: list[Indices] = []
+
+    def at(self, step: int) -> tuple[Indices, Indices]:
+        """Sentences of a step: of all processes together, and of this one."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._batches = bucketed_batches(self._lengths, self._size, self._seed, epoch)
+            self._epoch = epoch
+        batch = self._batches[index]
+        shares = [shard_batches([batch], self._world, rank)[0] for rank in range(self._world)]
+        return np.concatenate(shares), shares[self._rank]
+
+    def counts(self, indices: Indices) -> Counts:
+        """What the losses of these sentences divide by."""
+        labels = self.split.labels
+        return Counts.of(self._lengths[indices], None if labels is None else labels[indices])
+
+
+class Stage:
+    """Trains one student. `model` is it, `teacher` None in a first stage."""
+
+    def __init__(
+        self,
+        context: Context,
+        index: int,
+        bits: Bits,
+        model: BinaryBert,
+        teacher: BinaryBert | None,
+        first_step: int,
+    ) -> None:
+        """first_step: steps of all stages before, for the log."""
+        self.context, self.index, self.bits = context, index, bits
+        self.model, self.teacher, self.first_step = model, teacher, first_step
+        accelerator, train = context.accelerator, context.config.train
+        self.deploy = model.deploy
+        self.regression = context.inputs.task.regression
+        self.metric = context.inputs.task.metric
+        split = context.inputs.train_and_text if teacher else context.inputs.train
+        self.batches = Batches(
+            split,
+            train.batch_size,
+            _mix(train.seed, index),
+            accelerator.num_processes,
+            accelerator.process_index,
+        )
+        self.total = stage_steps(context, bits, len(split))
+        self.lr = stage_value(train.lr, bits)
+        self.eval_every = train.eval_every or self.batches.per_epoch
+        device = accelerator.device
+        precision = train.precision
+        self.bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+        self.step = 0
+        self.seconds = 0.0
+        self.best: Best | None = None
+        self.best_file: FileRef | None = None
+        self._loss = torch.zeros((), device=device)  # summed since the last log line
+        self._loss_steps = 0
+        self._loss_seconds = 0.0
+        self._shown: dict[str, str] = {}  # beside the progress bar
+        model.to(device).train()
+        if teacher:
+            teacher.to(device).eval().requires_grad_(False)
+        self.optimizer = make_optimizer(model, train)
+
+    def start(self, saved: tuple[Mapping[str, Any], Mapping[str, FileRef]] | None) -> None:
+        """Begin the stage, or go on from a checkpoint of it."""
+        if saved and saved[0]["step"]:
+            self._restore(*saved)
+        elif self.bits.weight != 32:
+            self._initialise_scales()
+        self.wrapped = self.context.accelerator.prepare_model(self.model)
+
+    def run(self) -> StageResult:
+        """Train to the stage's end; the chosen model's result, saved in the run's folder."""
+        every = self.context.config.train.checkpoint_every
+        with tqdm(
+            total=self.total,
+            initial=self.step,
+            desc=self.bits.name,
+            unit="step",
+            disable=None if self.context.progress else True,
+        ) as bar:
+            while self.step < self.total:
+                self._optimize()
+                bar.update()
+                last = self.step == self.total
+                if last or self.step % LOG_EVERY == 0:
+                    self._write_log(bar)
+                if last or self.step % self.eval_every == 0:
+                    self._evaluate(bar)
+                if not last and self._stopping():
+                    self.save()
+                    raise Interrupted(f"stopped at step {self.step} of {self.bits.name}")
+                if not last and every and self.step % every == 0:
+                    self.save()
+        return self._finish()
+
+    def save(self) -> None:
+        """Save a checkpoint, from which the stage goes on as if it had never stopped."""
+        if not self.context.accelerator.is_main_process:
+            return
+        suffix = f"{self.bits.name}-{self.step}"
+        content: dict[str, Mapping[str, Tensor] | FileRef] = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+        }
+        state: dict[str, Any] = {
+            "stage": self.index,
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            "log_bytes": self.context.log.size,
+        }
+        if self.best:
+            content["best"] = self.best_file or self.best.tensors
+            state["best"] = {
+                "step": self.best.step,
+                "value": self.best.value,
+                "metrics": dict(self.best.metrics),
+            }
+        files = self.context.folder.checkpoint.save(state, content, suffix)
+        self.best_file = files.get("best")
+
+    def _restore(self, state: Mapping[str, Any], files: Mapping[str, FileRef]) -> None:
+        checkpoint = self.context.folder.checkpoint
+        self.model.load_state_dict(checkpoint.load_tensors(files["model"]))
+        load_optimizer(self.optimizer, checkpoint.load_tensors(files["optimizer"]))
+        self.step, self.seconds = state["step"], state["seconds"]
+        if "best" in files:
+            self.best_file = files["best"]
+            self.best = Best(**state["best"], tensors=checkpoint.load_tensors(self.best_file))
+
+    def _initialise_scales(self) -> None:
+        """Let activation scales find their first values, from the whole first batch.
+
+        Every process does so alike; each from its own share would make them differ.
+        """
+        inputs = model_inputs(self.batches.split, self.batches.at(0)[0], self._device)
+        with torch.no_grad(), self._autocast(not self.deploy):
+            self.model(*inputs)
+
+    def _optimize(self) -> None:
+        begin = time.perf_counter()
+        train, accelerator = self.context.config.train, self.context.accelerator
+        # A seed per step: dropout needs no generator state to be saved, whatever the device.
+        torch.manual_seed(_mix(train.seed, self.index, self.step, accelerator.process_index))
+        set_lr(self.optimizer, self.lr * lr_at(self.step, self.total, train.warmup))
+        everyone, mine = self.batches.at(self.step)
+        loss = self._compute_loss(mine, self.batches.counts(everyone))
+        accelerator.backward(loss * accelerator.num_processes)  # the processes' mean follows
+        if train.grad_clip:
+            accelerator.clip_grad_norm_(self.wrapped.parameters(), train.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self._loss += loss.detach()
+        self._loss_steps += 1
+        took = time.perf_counter() - begin
+        self._loss_seconds += took
+        self.seconds += took
+
+    def _compute_loss(self, indices: Indices, counts: Counts) -> Tensor:
+        """This process's share of the whole batch's loss."""
+        split = self.batches.split
+        assert split.labels is not None
+        inputs = model_inputs(split, indices, self._device)
+        labels = torch.from_numpy(split.labels[indices]).to(self._device, non_blocking=True)
+        with self._autocast(not self.deploy):
+            output = self.wrapped(*inputs)
+        if self.teacher is None:
+            return label_loss(output.logits, labels, self.regression, counts.labelled)
+        with torch.no_grad(), self._autocast(not self.teacher.deploy):
+            target = self.teacher(*inputs)
+        return distill_loss(
+            output,
+            target,
+            labels,
+            inputs[2],
+            config=self.context.config.distill,
+            regression=self.regression,
+            counts=counts,
+        )
+
+    def _evaluate(self, bar: "tqdm[Any]") -> None:
+        result = self.evaluate(self.context.inputs.choose)
+        value = result.metrics[self.metric]
+        choose = self.context.config.train.choose
+        if self.best is None or choose == "last" or value > self.best.value:
+            state = self.model.state_dict()
+            tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+            self.best = Best(self.step, value, result.metrics, tensors)
+            self.best_file = None
+        self._shown[self.metric] = f"{value:.4f}"
+        bar.set_postfix(self._shown)
+        key = "dev" if self.context.inputs.choose is self.context.inputs.dev else "held_out"
+        self._log({key: result.metrics})
+        self.context.say(
+            f"{self.bits.name}: step {self.step:,} of {self.total:,}, "
+            f"{key.replace('_', ' ')} {self.metric} {value:.4f}"
+        )
+
+    def evaluate(self, split: EncodedSplit) -> Evaluation:
+        """Evaluate the student; the processes share the sentences."""
+        accelerator = self.context.accelerator
+        batches = sequential_batches(split.lengths, EVAL_BATCH)
+        mine = batches[accelerator.process_index :: accelerator.num_processes]
+        logits = compute_logits(self.model, split, mine, self.bf16 and not self.deploy)
+        if accelerator.num_processes > 1:  # every row is 0 but in one process
+            if not mine:
+                logits = np.zeros((len(split), self.context.inputs.task.outputs))
+            shared = torch.from_numpy(logits).to(self._device)
+            logits = accelerator.reduce(shared, "sum").cpu().numpy()
+        return summarize(logits, split, self.metric, self.regression)
+
+    def _finish(self) -> StageResult:
+        """Save the chosen model, evaluated once more as it will be loaded."""
+        assert self.best is not None
+        self.model.load_state_dict(self.best.tensors)
+        dev = self.evaluate(self.context.inputs.dev).metrics
+        result = StageResult(
+            stage=self.bits.name,
+            deploy=self.deploy,
+            step=self.best.step,
+            metrics=dev,
+            chosen_by=self.best.metrics,
+            checkpoint_sha256="",
+        )
+        if self.context.accelerator.is_main_process:
+            result = self.context.folder.write_stage(self.best.tensors, result)
+            state = {"stage": self.index + 1, "step": 0, "log_bytes": self.context.log.size}
+            self.context.folder.checkpoint.save(state, {}, "")
+        self.context.accelerator.wait_for_everyone()
+        return result
+
+    def _write_log(self, bar: "tqdm[Any]") -> None:
+        loss = self._loss
+        if self.context.accelerator.num_processes > 1:
+            loss = self.context.accelerator.reduce(loss.clone(), "sum")
+        mean = float(loss) / self._loss_steps  # waits for the device
+        if not math.isfinite(mean):
+            raise UserError(
+                f"{self.bits.name}, step {self.step}: expected a finite loss, got {mean}; "
+                "train with a smaller --lr, or --set train.precision=fp32"
+            )
+        speed = self._loss_steps * self.context.config.train.batch_size / self._loss_seconds
+        self._loss.zero_()
+        self._loss_steps, self._loss_seconds = 0, 0.0
+        self._shown["loss"] = f"{mean:.4f}"
+        bar.set_postfix(self._shown)
+        lr = self.lr * lr_at(self.step - 1, self.total, self.context.config.train.warmup)
+        self._log({"loss": mean, "lr": lr, "sentences_per_second": round(speed, 1)})
+
+    def _log(self, values: Mapping[str, float | Mapping[str, float]]) -> None:
+        timed = {**values, "seconds": round(self.seconds, 3)}
+        self.context.log.write(self.bits.name, self.step, self.first_step + self.step, timed)
+
+    def _stopping(self) -> bool:
+        """Whether to stop now: decided by all processes together, so that none waits."""
+        accelerator = self.context.accelerator
+        if accelerator.num_processes == 1:
+            return self.context.stop()
+        if self.step % AGREE_EVERY:
+            return False
+        mine = torch.tensor(float(self.context.stop()), device=self._device)
+        return bool(accelerator.reduce(mine, "sum") > 0)
+
+    def _autocast(self, allowed: bool) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16 and allowed)
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = self.context.accelerator.device
+        return device
+
+
+def stage_steps(context: Context, bits: Bits, sentences: int) -> int:
+    """Optimizer steps of a stage."""
+    train = context.config.train
+    epochs = stage_value(train.epochs, bits)
+    steps = max(1, math.ceil(epochs * math.ceil(sentences / train.batch_size)))
+    return min(steps, context.max_steps) if context.max_steps else steps
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers; different numbers give unrelated seeds."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])

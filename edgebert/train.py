@@ -1,0 +1,207 @@
+"""Training: every stage of a schedule, each the teacher and start of the next."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from edgebert.config import Config, parse_schedule
+from edgebert.errors import UserError
+from edgebert.inputs import Inputs, prepare_inputs
+from edgebert.model import BinaryBert, next_stage
+from edgebert.rundir import (
+    RunFolder,
+    RunInfo,
+    StageResult,
+    check_out,
+    check_same,
+    require_run,
+    versions,
+)
+from edgebert.stages import Context, Interrupted, Stage, stage_steps
+from edgebert.trainlog import TrainLog
+
+
+def train(
+    config: Config,
+    task: str,
+    data: str | Path | None,
+    out: str | Path,
+    *,
+    init: str | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+    max_steps: int | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda message: None,
+) -> list[StageResult]:
+    """Train all stages of `config.train.schedule` into the folder `out`.
+
+    max_steps: at most so many optimizer steps in each stage.
+    say: gets one line per note and evaluation.
+    Returns the stages' results. Raises UserError for what the user can mend, and
+    Interrupted after Ctrl-C or SIGTERM, with a checkpoint saved.
+    """
+    out = Path(out)
+    if resume:
+        require_run(out)
+    else:
+        check_out(out, force=force)
+    _check_config(config, max_steps)
+    accelerator = make_accelerator(device)
+    if not accelerator.is_main_process:
+        say = _silent
+    inputs = prepare_inputs(config, task, data, init, say)
+    config = inputs.config
+    info = _run_info(inputs, data, init, max_steps)
+    first = None if resume else _first_model(config, inputs, init)
+    folder = RunFolder(out)
+    if resume:
+        check_same(folder, config, info)
+    elif accelerator.is_main_process:
+        RunFolder.create(out, config, info, inputs.tokenizer, force)
+    accelerator.wait_for_everyone()
+    with (
+        TrainLog(folder.metrics, folder.tensorboard, accelerator.is_main_process) as log,
+        _stop_signal() as stop,
+    ):
+        context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
+        try:
+            results = _run_stages(context, info, init, first)
+        except Interrupted as stopped:
+            if accelerator.is_main_process:
+                folder.write_info(replace(info, status="interrupted"))
+            raise Interrupted(f"{stopped}; go on with --resume --out {out}") from None
+    if accelerator.is_main_process:
+        folder.write_info(replace(info, status="done"))
+    return results
+
+
+def make_accelerator(device: str) -> Accelerator:
+    """Accelerate's view of this process: its device, and the other processes of torchrun."""
+    cuda = torch.cuda.is_available()
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device: expected auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not cuda:
+        raise UserError("--device cuda: expected a CUDA GPU, got none; use --device cpu")
+    # Our losses and mixed precision are our own, so Accelerate adds neither.
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(cpu=device == "cpu" or not cuda, kwargs_handlers=[ddp])
+
+
+def _run_stages(
+    context: Context, info: RunInfo, init: str | None, first: BinaryBert | None
+) -> list[StageResult]:
+    config, folder = context.config, context.folder
+    schedule = parse_schedule(config.train.schedule)
+    saved = folder.checkpoint.load_state()
+    begin = saved[0]["stage"] if saved else 0
+    steps = 0
+    if begin == len(schedule):
+        context.say("nothing to do: every stage is trained")
+    for index, bits in enumerate(schedule):
+        split = context.inputs.train_and_text if index else context.inputs.train
+        here = stage_steps(context, bits, len(split))
+        if index >= begin:
+            teacher = folder.load_stage(schedule[index - 1], config, info) if index else None
+            if teacher is None:
+                student = first or _first_model(config, context.inputs, init)
+            else:
+                student = next_stage(teacher, bits, _deploy(config, index))
+            stage = Stage(context, index, bits, student, teacher, steps)
+            stage.start(saved if index == begin else None)
+            if saved and index == begin:
+                context.log.rewind(saved[0]["log_bytes"], steps + saved[0]["step"])
+            stage.run()
+            if context.stop() and index + 1 < len(schedule):
+                raise Interrupted(f"stopped at the end of {bits.name}")
+        steps += here
+    return [folder.read_stage(bits) for bits in schedule]
+
+
+def _first_model(config: Config, inputs: Inputs, init: str | None) -> BinaryBert:
+    """The first stage's start: from pretrained weights, or random by the seed."""
+    torch.manual_seed(config.train.seed)
+    bits = parse_schedule(config.train.schedule)[0]
+    model = BinaryBert(
+        config.model, config.arithmetic, inputs.task.outputs, bits, _deploy(config, 0)
+    )
+    if init is not None:
+        from edgebert.init import initialise
+
+        initialise(model, init)
+    return model
+
+
+def _deploy(config: Config, index: int) -> bool:
+    """Whether a stage trains on the deployed arithmetic: a last stage of 1 bit does."""
+    schedule = parse_schedule(config.train.schedule)
+    return index == len(schedule) - 1 and schedule[index].binary
+
+
+def _run_info(
+    inputs: Inputs, data: str | Path | None, init: str | None, max_steps: int | None
+) -> RunInfo:
+    local = init is not None and Path(init).is_dir()
+    return RunInfo(
+        task=inputs.task.name,
+        labels=tuple(inputs.task.labels),
+        regression=inputs.task.regression,
+        metric=inputs.task.metric,
+        data=Path(data).resolve().name if data else None,
+        data_sha256=inputs.data_sha256,
+        init=Path(init).resolve().name if init and local else init,
+        max_steps=max_steps,
+        versions=versions(),
+    )
+
+
+def _check_config(config: Config, max_steps: int | None) -> None:
+    train = config.train
+    for name, value, low in (
+        ("--max-steps", max_steps, 1),
+        ("--batch-size", train.batch_size, 1),
+        ("--seed", train.seed, 0),
+        ("train.eval_every", train.eval_every, 0),
+        ("train.checkpoint_every", train.checkpoint_every, 0),
+    ):
+        if value is not None and value < low:
+            raise UserError(f"{name}: expected a number of {low} or more, got {value}")
+
+
+def _silent(message: str) -> None:
+    pass
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Make Ctrl-C and SIGTERM ask for a stop, which the yielded function tells.
+
+    A second Ctrl-C ends the run at once.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # only the main thread may set handlers
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
