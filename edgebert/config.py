@@ -198,7 +198,7 @@ def stage_value(values: Mapping[str, float], stage: Bits) -> float:
     )
 
 
-def _read(name_or_path: str) -> dict[str, Any]:
+def _read(name_or_path: str, reading: tuple[Path, ...] = ()) -> dict[str, Any]:
     named = CONFIG_DIR / f"{name_or_path}.yaml"
     path = named if named.is_file() else Path(name_or_path)
     if not path.is_file():
@@ -211,7 +211,9 @@ def _read(name_or_path: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a mapping of sections, got {type(data).__name__}")
     base = data.pop("base", None)
-    return _merge(_read(str(base)), data) if base else data
+    if path in reading:
+        raise UserError(f"{path}: expected another configuration as base, got itself")
+    return _merge(_read(str(base), (*reading, path)), data) if base else data
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,10 +266,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             return None
         hint = next(t for t in typing.get_args(hint) if t is not type(None))
     if typing.get_origin(hint) is not None:  # Mapping[str, float]
-        if isinstance(value, int | float):
-            return {"default": float(value)}
         if isinstance(value, Mapping):
             return {str(k): _convert(float, v, f"{key}.{k}") for k, v in value.items()}
+        return {"default": _convert(float, value, key)}
     elif hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:  # YAML reads 5e-4 as a string
             return float(value)

