@@ -1,20 +1,19 @@
 """The folder of a training run: what is in it, how it begins, and how it is read.
 
     config.yaml  run.json  tokenizer/  metrics.jsonl  tensorboard/
+    sentences.json                              a few dev sentences, for golden vectors
     stage-NAME/model.safetensors, stage.json    the chosen model of each finished stage
     checkpoint/                                 where an unfinished run goes on
 """
 
-import contextlib
 import hashlib
-import importlib.metadata
+import json
 import os
-import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -36,7 +35,14 @@ if TYPE_CHECKING:
     from edgebert.model import BinaryBert
 
 FORMAT = 1
-PACKAGES = ("edgebert", "torch", "brevitas", "accelerate", "transformers", "tokenizers", "numpy")
+FIXED = (
+    "config.yaml",
+    "sentences.json",
+    "tokenizer/vocab.txt",
+    "tokenizer/tokenizer_config.json",
+)  # never change after the start
+
+Sentence = tuple[str, str | None]  # text, text_b
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class LoadedRun:
     model: "BinaryBert"
     bits: Bits
     stage: StageResult
+    sentences: tuple[Sentence, ...]  # a few of dev, of all lengths
 
 
 class RunFolder:
@@ -95,7 +102,14 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, out: Path, config: Config, info: RunInfo, tokenizer: Tokenizer, force: bool
+        cls,
+        out: Path,
+        config: Config,
+        info: RunInfo,
+        tokenizer: Tokenizer,
+        sentences: Sequence[Sentence],
+        *,
+        force: bool,
     ) -> "RunFolder":
         """Begin a run: the folder is made beside its place and moved there when whole.
 
@@ -112,6 +126,8 @@ class RunFolder:
             tokenizer.save(fresh / "tokenizer")
             text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
             write_atomic(fresh / "config.yaml", text.encode())
+            lines = json.dumps([list(pair) for pair in sentences], ensure_ascii=False, indent=0)
+            write_atomic(fresh / "sentences.json", lines.encode())
             cls(fresh).write_info(info)
             if out.exists():
                 os.replace(out, old)
@@ -126,8 +142,7 @@ class RunFolder:
 
     def write_info(self, info: RunInfo) -> None:
         """Write run.json with the hashes of the files that never change."""
-        names = ["config.yaml", "tokenizer/vocab.txt", "tokenizer/tokenizer_config.json"]
-        files = {name: _sha256(self.path / name) for name in names}
+        files = {name: _sha256(self.path / name) for name in FIXED}
         write_record(
             self.path / "run.json",
             {"format": FORMAT, **asdict(info), "labels": list(info.labels), "files": files},
@@ -158,6 +173,11 @@ class RunFolder:
     def read_tokenizer(self) -> Tokenizer:
         """The tokenizer of the run."""
         return Tokenizer.load(self.path / "tokenizer")
+
+    def read_sentences(self) -> tuple[Sentence, ...]:
+        """A few dev sentences of the task."""
+        pairs = json.loads((self.path / "sentences.json").read_text(encoding="utf-8"))
+        return tuple((text, text_b) for text, text_b in pairs)
 
     def write_stage(self, tensors: Mapping[str, "Tensor"], result: StageResult) -> StageResult:
         """Save a finished stage's model; the result with the hash of its file."""
@@ -204,7 +224,8 @@ def load_run(run_dir: str | Path, stage: str | None = None) -> LoadedRun:
     model = folder.load_stage(bits, config, info)
     result = folder.read_stage(bits)
     tokenizer = folder.read_tokenizer()
-    return LoadedRun(folder.path, config, info, tokenizer, model, bits, result)
+    sentences = folder.read_sentences()
+    return LoadedRun(folder.path, config, info, tokenizer, model, bits, result, sentences)
 
 
 def is_run(path: Path) -> bool:
@@ -233,46 +254,6 @@ def check_out(out: Path, *, force: bool) -> None:
             f"--out {out}: expected a new folder, got one that holds a run; go on with it "
             "(--resume), replace it (--force), or choose another one"
         )
-
-
-def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
-    """Raise UserError, naming the first difference, unless a run was started like this."""
-    before = folder.read_info()
-    pairs = [
-        ("--task", before.task, info.task),
-        ("--init", before.init, info.init),
-        ("--max-steps", before.max_steps, info.max_steps),
-        *_differences(to_dict(folder.read_config()), to_dict(config), ""),
-        ("--data", before.data_sha256[:12], info.data_sha256[:12]),
-    ]
-    for key, old, new in pairs:
-        if old != new:
-            raise UserError(
-                f"--resume: expected {key} = {old} as the run was started with, got {new}; "
-                "give the same, or start again with --force"
-            )
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that a run depends on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
-) -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = []
-    for key in dict.fromkeys([*old, *new]):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append((prefix + key, a, b))
-    return found
 
 
 def _sha256(path: Path) -> str:

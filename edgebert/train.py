@@ -16,15 +16,8 @@ from edgebert.config import Config, parse_schedule
 from edgebert.errors import UserError
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert, next_stage
-from edgebert.rundir import (
-    RunFolder,
-    RunInfo,
-    StageResult,
-    check_out,
-    check_same,
-    require_run,
-    versions,
-)
+from edgebert.provenance import check_same, run_info, some_sentences
+from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
 from edgebert.stages import Context, Interrupted, Stage, stage_steps
 from edgebert.trainlog import TrainLog
 
@@ -61,13 +54,14 @@ def train(
         say = _silent
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
-    info = _run_info(inputs, data, init, max_steps)
+    info = run_info(inputs, data, init, max_steps)
     first = None if resume else _first_model(config, inputs, init)
     folder = RunFolder(out)
     if resume:
         check_same(folder, config, info)
     elif accelerator.is_main_process:
-        RunFolder.create(out, config, info, inputs.tokenizer, force)
+        sentences = some_sentences(inputs.task.dev)
+        RunFolder.create(out, config, info, inputs.tokenizer, sentences, force=force)
     accelerator.wait_for_everyone()
     with (
         TrainLog(folder.metrics, folder.tensorboard, accelerator.is_main_process) as log,
@@ -145,23 +139,6 @@ def _deploy(config: Config, index: int) -> bool:
     """Whether a stage trains on the deployed arithmetic: a last stage of 1 bit does."""
     schedule = parse_schedule(config.train.schedule)
     return index == len(schedule) - 1 and schedule[index].binary
-
-
-def _run_info(
-    inputs: Inputs, data: str | Path | None, init: str | None, max_steps: int | None
-) -> RunInfo:
-    local = init is not None and Path(init).is_dir()
-    return RunInfo(
-        task=inputs.task.name,
-        labels=tuple(inputs.task.labels),
-        regression=inputs.task.regression,
-        metric=inputs.task.metric,
-        data=Path(data).resolve().name if data else None,
-        data_sha256=inputs.data_sha256,
-        init=Path(init).resolve().name if init and local else init,
-        max_steps=max_steps,
-        versions=versions(),
-    )
 
 
 def _check_config(config: Config, max_steps: int | None) -> None:

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.onnx_ops import BODIES, DOMAIN, OPSET, QONNX_DOMAIN, domain_of, function
+from export.onnx_ops import BODIES, OPSET, domain_of, function
 
 IR_VERSION = 8  # the first with model-local functions, so that every reader of them reads it
 PRODUCER = "edgebert"
@@ -54,7 +54,14 @@ class Graph:
             self.constants[name] = numpy_helper.from_array(array, name)
         return name
 
-    def op(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        domain: str | None = None,
+        **attributes: Any,
+    ) -> str:
         """Add a node with one output, and return the output's name."""
         self.nodes.append(
             helper.make_node(
@@ -62,7 +69,7 @@ class Graph:
                 list(inputs),
                 [output],
                 name=output,
-                domain=domain_of(op_type),
+                domain=domain_of(op_type) if domain is None else domain,
                 **attributes,
             )
         )
@@ -81,10 +88,9 @@ class Graph:
         for name, data_type in self.data_types.items():
             graph.quantization_annotation.append(_annotation(name, data_type))
         used = sorted({node.op_type for node in self.nodes} & set(BODIES))
-        domains = sorted({domain_of(op_type) for op_type in used})
+        domains = sorted({node.domain for node in self.nodes} - {""})
         imports = [helper.make_opsetid("", OPSET)]
         imports += [helper.make_opsetid(domain, 1) for domain in domains]
-        assert set(domains) <= {DOMAIN, QONNX_DOMAIN}
         return helper.make_model(
             graph,
             opset_imports=imports,

@@ -111,9 +111,7 @@ def _layer(graph: Graph, model: IntegerModel, layer: str, residual: str) -> str:
         graph, model, accumulator, f"{layer}.up.threshold", (TOKENS, ffn), f"{layer}.down.input", 0
     )
     accumulator = _product(graph, model, bits, f"{layer}.down", (TOKENS, h))
-    return _residual_norm(
-        graph, model, residual, accumulator, f"{layer}.down", f"{layer}.ffn_norm"
-    )
+    return _residual_norm(graph, model, residual, accumulator, f"{layer}.down", f"{layer}.ffn_norm")
 
 
 def _attention(graph: Graph, model: IntegerModel, layer: str, residual: str) -> str:

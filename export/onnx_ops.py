@@ -11,6 +11,7 @@ from onnx.parser import parse_function
 
 DOMAIN = "edgebert.ops"
 QONNX_DOMAIN = "qonnx.custom_op.general"
+MICROSOFT_DOMAIN = "com.microsoft"
 OPSET = 17
 
 BIPOLAR_QUANT = """

@@ -1,0 +1,172 @@
+"""The command line. Heavy packages are imported inside each subcommand only."""
+
+import argparse
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from edgebert import __version__
+from edgebert.errors import UserError
+from hw.errors import HardwareFileError
+
+OK, DIFFERENCE, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong option as every other user's error: in one line."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status: 0 done, 1 a difference found, 2 a user's error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        options = build_parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except SystemExit as stop:  # --help, --version
+        return stop.code if isinstance(stop.code, int) else OK
+    except KeyboardInterrupt as stop:
+        print(f"edgebert: {stop}" if str(stop) else "edgebert: stopped", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        line = _one_line(error)
+        if line is None or debug:
+            traceback.print_exc()
+        if line is None:
+            return 3
+        print(f"edgebert: error: {line}", file=sys.stderr)
+        return USER_ERROR
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = Parser(
+        prog="edgebert",
+        description="Train BERT down to one bit, export it as integers, prove that all agree.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgebert {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, text, add_options, run in (
+        ("train", "train every stage of a schedule", _add_train, _train),
+        ("eval", "score a run or an export on a task", _add_eval, _eval),
+        ("predict", "classify a sentence or a pair", _add_predict, _predict),
+        ("export", "write a run as an integer model", _add_export, _export),
+        ("verify", "prove that every engine computes the same integers", _add_verify, _verify),
+    ):
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        add_options(command)
+        command.add_argument("--debug", action="store_true", help="show a traceback on errors")
+        command.set_defaults(command=run)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from edgebert.commands import train
+
+    return train(options)
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from edgebert.commands import evaluate
+
+    return evaluate(options)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from edgebert.commands import predict
+
+    return predict(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from edgebert.commands import export
+
+    return export(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from edgebert.commands import verify
+
+    return verify(options)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--config", required=True, metavar="NAME|FILE", help="tiny, mini, small, minilm, base "
+        "or a YAML file")
+    _add_task(parser)
+    add("--out", required=True, metavar="RUN", help="folder of the run")
+    add("--init", metavar="SOURCE", help="minilm, a folder or a hub id of pretrained weights")
+    add("--schedule", help="stages, such as w32a32,w1a2,w1a1")
+    add("--epochs", type=float, metavar="N", help="of every stage")
+    add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in every stage")
+    add("--batch-size", type=int, metavar="N", help="sentences a step, over all processes")
+    add("--lr", type=float, metavar="X", help="peak learning rate of every stage")
+    add("--seed", type=int, metavar="N")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--force", action="store_true", help="replace the run in --out")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as "
+        "distill.text=FILE; may be repeated")
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="RUN_OR_EXPORT")
+    _add_task(parser)
+    add("--engine", choices=("torch", "ort"), help="torch for a run, ort for an export")
+    add("--stage", metavar="NAME", help="of a run, such as w32a32; the last one by default")
+    add("--json", metavar="FILE", help="write the result to FILE")
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="RUN_OR_EXPORT")
+    add("text")
+    add("text_b", nargs="?", metavar="second text", help="of a sentence pair")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="RUN")
+    add("--target", required=True, choices=("pynq", "onnx"))
+    add("--out", required=True, metavar="EXPORT", help="folder of the export")
+    add("--force", action="store_true", help="replace the export in --out")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="EXPORT")
+    _add_task(parser)
+    add("--samples", type=int, metavar="N", help="only the first N dev sentences")
+    add("--engines", metavar="NAMES", help="some of torch,reference,ort,qonnx,fast; all by default")
+    add("--run", metavar="RUN", help="the run that was exported, if it was moved since")
+    add("--json", metavar="FILE", help="write the result to FILE")
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", required=True, help="reviews, csv or a GLUE task such as sst2")
+    parser.add_argument("--data", metavar="DIR", help="folder of the task's files")
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell the user of an error that is not a defect of edgebert, else None."""
+    if isinstance(error, UserError | HardwareFileError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and (error.filename or error.errno in NO_SPACE):
+        advice = "; free some space" if error.errno in NO_SPACE else ""
+        return f"{error.filename or 'writing'}: expected access, got: {error.strerror}{advice}"
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which may not be imported here
+        return "expected to fit into the device's memory, got too much; use a smaller --batch-size"
+    return None

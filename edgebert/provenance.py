@@ -1,0 +1,83 @@
+"""What a run was started with: recorded, and compared when the run goes on."""
+
+import contextlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgebert.config import Config, to_dict
+from edgebert.data import Example
+from edgebert.errors import UserError
+from edgebert.inputs import Inputs
+from edgebert.rundir import RunFolder, RunInfo, Sentence
+
+PACKAGES = ("edgebert", "torch", "brevitas", "accelerate", "transformers", "tokenizers", "numpy")
+SENTENCES = 16
+
+
+def run_info(
+    inputs: Inputs, data: str | Path | None, init: str | None, max_steps: int | None
+) -> RunInfo:
+    """What run.json says of a run that starts now. No path of this machine is in it."""
+    local = init is not None and Path(init).is_dir()
+    return RunInfo(
+        task=inputs.task.name,
+        labels=tuple(inputs.task.labels),
+        regression=inputs.task.regression,
+        metric=inputs.task.metric,
+        data=Path(data).resolve().name if data else None,
+        data_sha256=inputs.data_sha256,
+        init=Path(init).resolve().name if init and local else init,
+        max_steps=max_steps,
+        versions=versions(),
+    )
+
+
+def some_sentences(examples: list[Example], count: int = SENTENCES) -> list[Sentence]:
+    """A few sentences from the shortest to the longest."""
+    ordered = sorted(examples, key=lambda e: len(e.text) + len(e.text_b or ""))
+    count = min(count, len(ordered))
+    chosen = [ordered[i * (len(ordered) - 1) // max(count - 1, 1)] for i in range(count)]
+    return [(example.text, example.text_b) for example in chosen]
+
+
+def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
+    """Raise UserError, naming the first difference, unless a run was started like this."""
+    before = folder.read_info()
+    pairs = [
+        ("--task", before.task, info.task),
+        ("--init", before.init, info.init),
+        ("--max-steps", before.max_steps, info.max_steps),
+        *_differences(to_dict(folder.read_config()), to_dict(config), ""),
+        ("--data", before.data_sha256[:12], info.data_sha256[:12]),
+    ]
+    for key, old, new in pairs:
+        if old != new:
+            raise UserError(
+                f"--resume: expected {key} = {old} as the run was started with, got {new}; "
+                "give the same, or start again with --force"
+            )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a run depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
+) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = []
+    for key in dict.fromkeys([*old, *new]):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append((prefix + key, a, b))
+    return found

@@ -1,0 +1,239 @@
+"""The integer model as a fast ONNX Runtime graph: same inputs, same logits, no named tensors.
+
+How it is fast:
+- A bit is uint8, weights are int8 {-1,+1}, so that products run in the u8 x s8 kernel.
+  Products of {0,1} or {0,255} with +-1 stay far below its 16-bit intermediate sums.
+- `sum (2b - 1) w >= t` is `b.w >= T` with `T = ceil((t + sum w) / 2)`. With b = c b', c 1 or
+  255, that is `c b'.w + 1 - c T >= 1`, an integer: ONNX Runtime's QGemm adds the bias, scales
+  it by 256 and saturates to uint8, which gives 255 for a bit 1 and 0 for a bit 0 in one pass.
+- Rows are (batch * tokens, hidden) outside attention.
+- Attention's small products are float32 on +-1 and +-1/2: exact, and without corrections.
+- `round_shift` folds its scales and its half into one multiplication and one addition.
+
+QGemm is an operator of ONNX Runtime (domain com.microsoft), in every build for CPUs.
+"""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from export.fast_norm import half_up, layer_norm, residual_add
+from export.onnx_graph import Graph
+from export.onnx_ops import MICROSOFT_DOMAIN
+from hw.integer_model import IntegerModel
+from hw.layout import label_count
+
+
+def build_fast(model: IntegerModel) -> onnx.ModelProto:
+    """Export the whole classifier for speed; inputs and `logits` like `build_model`."""
+    graph = Graph("edgebert_fast")
+    for name in ("input_ids", "token_type_ids", "attention_mask"):
+        graph.input(name, TensorProto.INT64, ("batch", "tokens"))
+    rows = _embedding(graph, model)
+    mask, count = _mask(graph, model.dimensions.head_width)
+    for i in range(model.dimensions.layers):
+        rows = _layer(graph, model, f"layer.{i}", rows, mask, count)
+    _head(graph, model, rows)
+    graph.output("logits", TensorProto.INT64, ("batch", label_count(model.config)))
+    return graph.model()
+
+
+def _embedding(graph: Graph, model: IntegerModel) -> str:
+    """Embedding sum in float64 and its LayerNorm: (rows, hidden) float32."""
+    h = model.dimensions.hidden
+    bits = graph.constant("embedding.word.weight", model["embedding.word.weight"], np.int8)
+    bits = graph.op("Gather", [bits, "input_ids"], "embedding.bits")
+    sign = graph.op("Cast", [bits], "embedding.sign", to=TensorProto.DOUBLE)
+    scale = graph.constant(
+        "embedding.word.scale", model["embedding.word.scale"][:, None], np.float64
+    )
+    scale = graph.op("Gather", [scale, "input_ids"], "embedding.scale")
+    total = graph.op("Mul", [sign, scale], "embedding.word")
+    table = graph.constant("embedding.position", model["embedding.position"], np.float64)
+    length = graph.op("Shape", ["input_ids"], "tokens.length", start=1, end=2)
+    start = graph.constant("start", [0], np.int64)
+    position = graph.op("Slice", [table, start, length, start], "embedding.position_rows")
+    total = graph.op("Add", [total, position], "embedding.word_and_position")
+    table = graph.constant("embedding.token_type", model["embedding.token_type"], np.float64)
+    types = graph.op("Gather", [table, "token_type_ids"], "embedding.token_type_rows")
+    total = graph.op("Add", [total, types], "embedding.sum")
+    flat = graph.constant("shape_rows", [-1, h], np.int64)
+    total = graph.op("Reshape", [total, flat], "embedding.rows")
+    return layer_norm(graph, model, total, "embedding.norm")
+
+
+def _mask(graph: Graph, width: int) -> tuple[str, str]:
+    """What is added to half scores, 0 or -(2D + 1), and the number of kept keys.
+
+    With it a padded key's half difference from its row's maximum exceeds D, where the table of
+    exponentials holds nothing.
+    """
+    axes = graph.constant("axes_heads", [1, 2], np.int64)
+    mask = graph.op("Cast", ["attention_mask"], "mask.float", to=TensorProto.FLOAT)
+    mask = graph.op("Unsqueeze", [mask, axes], "mask.column")
+    last = graph.constant("axis_last", [-1], np.int64)
+    count = graph.op("ReduceSum", [mask, last], "mask.count")
+    count = graph.op("Cast", [count], "mask.count_double", to=TensorProto.DOUBLE)
+    far = graph.constant("mask.far", float(2 * width + 1))
+    mask = graph.op("Sub", [mask, graph.constant("one", 1.0)], "mask.minus_one")
+    return graph.op("Mul", [mask, far], "mask.added"), count
+
+
+def _layer(graph: Graph, model: IntegerModel, layer: str, rows: str, mask: str, count: str) -> str:
+    context = _attention(graph, model, layer, rows, mask, count)
+    bits = _bits(graph, model, context, f"{layer}.output.input_threshold")
+    rows = _residual_norm(graph, model, rows, bits, f"{layer}.output", f"{layer}.attention_norm")
+    bits = _bits(graph, model, rows, f"{layer}.up.input_threshold")
+    bits = _thresholded_product(graph, model, bits, f"{layer}.up")
+    return _residual_norm(graph, model, rows, bits, f"{layer}.down", f"{layer}.ffn_norm", 255)
+
+
+def _bits(graph: Graph, model: IntegerModel, x: str, name: str) -> str:
+    """{0,1} uint8: x >= threshold."""
+    threshold = graph.constant(name, model[name])
+    bits = graph.op("GreaterOrEqual", [x, threshold], f"{name}.reached")
+    return graph.op("Cast", [bits], f"{name}.bits", to=TensorProto.UINT8)
+
+
+def _weight(graph: Graph, model: IntegerModel, matrix: str) -> str:
+    return graph.constant(f"{matrix}.weight", model[f"{matrix}.weight"].T, np.int8)
+
+
+def _column_sums(model: IntegerModel, matrix: str) -> NDArray[np.int64]:
+    """sum of w over the inputs, per output."""
+    return np.asarray(model[f"{matrix}.weight"].sum(axis=1, dtype=np.int64))
+
+
+def _thresholded_product(graph: Graph, model: IntegerModel, bits: str, matrix: str) -> str:
+    """{0,255} uint8 (rows, out): the thresholded accumulator of {0,1} bits of bipolar inputs."""
+    threshold = model[f"{matrix}.threshold"] + _column_sums(model, matrix)
+    bias = 1 - (threshold + 1) // 2
+    unit = graph.constant("one", 1.0)
+    inputs = [
+        bits,
+        unit,
+        graph.constant("zero_uint8", 0, np.uint8),
+        _weight(graph, model, matrix),
+        graph.constant("scale_256", 256.0),
+        graph.constant("zero_int8", 0, np.int8),
+        graph.constant(f"{matrix}.bias", bias, np.int32),
+        unit,
+        graph.constant("zero_uint8", 0, np.uint8),
+    ]
+    return graph.op("QGemm", inputs, f"{matrix}.output", domain=MICROSOFT_DOMAIN)
+
+
+def _residual_norm(
+    graph: Graph, model: IntegerModel, rows: str, bits: str, matrix: str, norm: str, one: int = 1
+) -> str:
+    """Product, requantization, residual and LayerNorm.
+
+    `one` is the uint8 value of a bit 1. Bits of the second FFN matrix (255) are BINARY, those
+    of the others BIPOLAR: `sum (2b - 1) w = 2 b.w - sum w`.
+    """
+    product = graph.op("MatMulInteger", [bits, _weight(graph, model, matrix)], f"{matrix}.product")
+    offset = np.zeros(1, np.int64) if one == 255 else -_column_sums(model, matrix)
+    factor = 1 if one == 255 else 2
+    total = residual_add(graph, model, rows, product, matrix, factor, one, offset)
+    return layer_norm(graph, model, total, norm)
+
+
+def _heads(graph: Graph, model: IntegerModel, rows: str, matrix: str, high: float) -> str:
+    """Bits of a matrix as float32 +-high, (batch, heads, tokens, width)."""
+    bits = _bits(graph, model, rows, f"{matrix}.input_threshold")
+    bits = _thresholded_product(graph, model, bits, matrix)
+    shape = graph.op("Concat", ["shape.ids", "shape.heads"], f"{matrix}.shape", axis=0)
+    bits = graph.op("Reshape", [bits, shape], f"{matrix}.heads")
+    bits = graph.op("Transpose", [bits], f"{matrix}.heads_first", perm=[0, 2, 1, 3])
+    # float32: 255 * fl(2 / 255) is 2, and 255 * fl(1 / 255) is 1
+    scale = graph.constant(f"scale_{high}", 2 * high / 255)
+    value = graph.op("DequantizeLinear", [bits, scale], f"{matrix}.float")
+    return graph.op("Sub", [value, graph.constant(f"high_{high}", high)], f"{matrix}.signs")
+
+
+def _attention(
+    graph: Graph, model: IntegerModel, layer: str, rows: str, mask: str, count: str
+) -> str:
+    """Context as float32 (rows, hidden)."""
+    d = model.dimensions
+    if "shape.heads" not in graph.constants:
+        graph.constant("shape.heads", [d.heads, d.head_width], np.int64)
+        graph.op("Shape", ["input_ids"], "shape.ids")
+    query = _heads(graph, model, rows, f"{layer}.query", 1.0)
+    key = _heads(graph, model, rows, f"{layer}.key", 0.5)
+    value = _heads(graph, model, rows, f"{layer}.value", 1.0)
+    name = f"{layer}.attention"
+    key = graph.op("Transpose", [key], f"{name}.key_transposed", perm=[0, 1, 3, 2])
+    half_scores = graph.op("MatMul", [query, key], f"{name}.half_scores")
+    half_scores = graph.op("Add", [half_scores, mask], f"{name}.masked")
+    if d.attention == "sps":
+        limit = model[f"{name}.score_threshold"][:, None, None] / 2
+        x, limit_name = half_scores, graph.constant(f"{name}.limit", limit)
+    else:
+        x, limit_name = _softmax(graph, model, name, half_scores, count)
+    bits = graph.op("GreaterOrEqual", [x, limit_name], f"{name}.bits")
+    bits = graph.op("Cast", [bits], f"{name}.probabilities", to=TensorProto.FLOAT)
+    context = graph.op("MatMul", [bits, value], f"{name}.context_heads")
+    context = graph.op("Transpose", [context], f"{name}.context_tokens", perm=[0, 2, 1, 3])
+    flat = graph.constant("shape_rows", [-1, d.hidden], np.int64)
+    return graph.op("Reshape", [context, flat], f"{name}.context")
+
+
+def _softmax(
+    graph: Graph, model: IntegerModel, name: str, half_scores: str, count: str
+) -> tuple[str, str]:
+    """Exponentials plus 1, and the least of them that gives a 1 in each row.
+
+    A padded key has 0 instead, and the limit is at least 1: so it never gives a 1, and the
+    exponentials of the row sum up to the table's sum minus the number of kept keys.
+    """
+    width = model.dimensions.head_width
+    table = np.zeros(3 * width + 2)
+    table[: width + 1] = model[f"{name}.exp_table"] + 1
+    maximum = graph.op("ReduceMax", [half_scores], f"{name}.maximum", axes=[-1])
+    distance = graph.op("Sub", [maximum, half_scores], f"{name}.distance")
+    index = graph.op("Cast", [distance], f"{name}.index", to=TensorProto.INT32)
+    table_name = graph.constant(f"{name}.exp_table", table)
+    e = graph.op("Gather", [table_name, index], f"{name}.exponential")
+    last = graph.constant("axis_last", [-1], np.int64)
+    # below 2^24: exact in float32
+    total = graph.op("ReduceSum", [e, last], f"{name}.total")
+    total = graph.op("Cast", [total], f"{name}.total_double", to=TensorProto.DOUBLE)
+    total = graph.op("Sub", [total, count], f"{name}.row_sum")
+    scale = model[f"{name}.probability_threshold"] * 2.0**-model.formats.probability_bits
+    scale_name = graph.constant(f"{name}.threshold", scale[:, None, None], np.float64)
+    limit = graph.op("Mul", [total, scale_name], f"{name}.limit_unrounded")
+    limit = graph.op("Floor", [limit], f"{name}.limit_rounded")
+    two = graph.constant("two_double", 2.0, np.float64)
+    limit = graph.op("Add", [limit, two], f"{name}.limit_or_less")
+    one = graph.constant("one_double", 1.0, np.float64)
+    limit = graph.op("Max", [limit, one], f"{name}.limit_double")
+    return e, graph.op("Cast", [limit], f"{name}.limit", to=TensorProto.FLOAT)
+
+
+def _head(graph: Graph, model: IntegerModel, rows: str) -> None:
+    """Pooler and classifier of the first tokens."""
+    d, f = model.dimensions, model.formats
+    shape = graph.op(
+        "Concat",
+        ["shape.ids", graph.constant("shape.hidden", [d.hidden], np.int64)],
+        "pooler.shape",
+        axis=0,
+    )
+    tokens = graph.op("Reshape", [rows, shape], "pooler.tokens")
+    first = graph.op(
+        "Gather", [tokens, graph.constant("first", 0, np.int64)], "pooler.token", axis=1
+    )
+    bits = _bits(graph, model, first, "pooler.input_threshold")
+    product = graph.op("MatMulInteger", [bits, _weight(graph, model, "pooler")], "pooler.product")
+    offset = -_column_sums(model, "pooler")
+    pooled = half_up(graph, model, product, "pooler", 2, 1, offset)
+    low = graph.constant("pooler.low", -float(1 << f.fraction_bits), np.float64)
+    high = graph.constant("pooler.high", float(1 << f.fraction_bits), np.float64)
+    pooled = graph.op("Clip", [pooled, low, high], "pooler.output")
+    weight = graph.constant("classifier.weight", model["classifier.weight"].T, np.float64)
+    logits = graph.op("MatMul", [pooled, weight], "classifier.product")
+    bias = graph.constant("classifier.bias", model["classifier.bias"], np.float64)
+    logits = graph.op("Add", [logits, bias], "classifier.logits")
+    graph.op("Cast", [logits], "logits", to=TensorProto.INT64)
