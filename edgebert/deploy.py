@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgebert.config import ArithmeticConfig
-from edgebert.folding import Folded, fold
+from edgebert.folding import Folded
 from edgebert.integer_ops import (
     Accumulator,
     integer_layer_norm,
@@ -86,11 +86,11 @@ class _Forward:
         )
         scores = q @ k.transpose(-1, -2)
         self.record(f"{name}.attention.scores", scores)
-        scale = self.grad_scaled_score(layer, q.numel())
+        scale = layer.score_scale(q.numel())
         p = self.probabilities(f"{name}.attention", layer, scores, scale)
         context = (p @ v).transpose(1, 2).flatten(2)
         self.record(f"{name}.attention.context", context)
-        acc = Accumulator(context, self.context_unit(layer, p.numel(), v.numel()), None)
+        acc = Accumulator(context, layer.context_unit(p.numel(), v.numel()), None)
         bits, alpha = self.binarize(f"{name}.output", layer.output.quantizer, acc)
         delta = self.requantized(f"{name}.output", layer.output, bits, alpha)
         x = self.add_norm(f"{name}.attention_norm", layer.attention_norm, x, delta)
@@ -112,15 +112,6 @@ class _Forward:
         out = threshold_sign(acc, quantizer.beta, alpha, self.t[f"{name}.threshold"])
         self.record(f"{name}.output", out)
         return out
-
-    def grad_scaled_score(self, layer: "EncoderLayer", elements: int) -> Tensor:
-        alphas = layer.quantizer("query").scale(elements) * layer.quantizer("key").scale(elements)
-        return alphas * layer.config.head_width**-0.5
-
-    def context_unit(self, layer: "EncoderLayer", p_elements: int, v_elements: int) -> Tensor:
-        alpha = layer.quantizer("probability").scale(p_elements).flatten()
-        unit = alpha * layer.quantizer("value").scale(v_elements)
-        return unit.repeat_interleave(layer.config.head_width)
 
     def probabilities(
         self, name: str, layer: "EncoderLayer", scores: Tensor, scale: Tensor

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]
 
+LAYER_NAMES = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "ffn_norm": "output.LayerNorm",
+}
+
 
 def init_tokenizer(source: str | None, max_tokens: int) -> Tokenizer:
     """The tokenizer that belongs to a pre-trained model; MiniLM's (BERT's) without one."""
@@ -89,7 +100,8 @@ def principal_components(table: Tensor, width: int) -> Tensor:
     _, vectors = torch.linalg.eigh((centred.T @ centred).double())
     basis = vectors.flip(1)[:, :width]
     signs = torch.where(basis.sum(0) >= 0, 1.0, -1.0)  # an eigenvector's sign is arbitrary
-    return (basis * signs).float()
+    result: Tensor = (basis * signs).float()
+    return result
 
 
 def _copy(model: "BinaryBert", state: State, layers: list[int]) -> None:
@@ -107,21 +119,9 @@ def _copy(model: "BinaryBert", state: State, layers: list[int]) -> None:
         _copy_pair(model.pooler, state, "pooler.dense")
 
 
-LAYER_NAMES = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "ffn_norm": "output.LayerNorm",
-}
-
-
 def _copy_pair(target: "nn.Module", state: State, name: str) -> None:
-    target.weight.copy_(state[f"{name}.weight"])  # type: ignore[operator,union-attr]
-    target.bias.copy_(state[f"{name}.bias"])  # type: ignore[operator,union-attr]
+    target.weight.copy_(state[f"{name}.weight"])  # type: ignore[operator]
+    target.bias.copy_(state[f"{name}.bias"])  # type: ignore[operator]
 
 
 def _not_found(source: str, error: Exception) -> UserError:

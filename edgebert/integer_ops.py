@@ -47,7 +47,7 @@ def sign_matmul(bits: Tensor, weight: Tensor, signs: Tensor, scale: Tensor) -> T
     Gradient: to bits through the signs; to the latent weight straight through, that is the
     gradient of `scale * signs`.
     """
-    result: Tensor = _SignMatmul.apply(bits, weight, signs, scale)
+    result: Tensor = _SignMatmul.apply(bits, weight, signs, scale)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -128,7 +128,7 @@ def threshold_sign(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Ten
     quantizer's straight-through gradient.
     """
     t = threshold.to(acc.integers.dtype)
-    bits: Tensor = _Threshold.apply(
+    bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
         acc.integers, acc.unit, acc.bias, beta, alpha, t, "sign", None
     )
     return bits
@@ -137,7 +137,7 @@ def threshold_sign(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Ten
 def threshold_relu(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Tensor) -> Tensor:
     """Bits {0,1}: 1 iff `integers >= threshold`: `relu(unit * a + bias) + beta > alpha / 2`."""
     t = threshold.to(acc.integers.dtype)
-    bits: Tensor = _Threshold.apply(
+    bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
         acc.integers, acc.unit, acc.bias, beta, alpha, t, "relu", None
     )
     return bits
@@ -148,7 +148,7 @@ def threshold_scores(
 ) -> Tensor:
     """Attention bits {0,1} of `sps`: 1 iff `score >= threshold` of the head and a real key."""
     t = threshold.to(scores.dtype).view(-1, 1, 1)
-    bits: Tensor = _Threshold.apply(scores, scale, None, beta, alpha, t, "plain", keys)
+    bits: Tensor = _Threshold.apply(scores, scale, None, beta, alpha, t, "plain", keys)  # type: ignore[no-untyped-call]
     return bits
 
 
@@ -203,7 +203,7 @@ def softmax_threshold(
     Gradient: that of softmax(scale * scores) followed by the elastic {0,1} quantizer. Shapes:
     scores (batch, heads, tokens, tokens), keys (batch, 1, 1, tokens) bool.
     """
-    bits: Tensor = _SoftmaxThreshold.apply(
+    bits: Tensor = _SoftmaxThreshold.apply(  # type: ignore[no-untyped-call]
         scores, scale, beta, alpha, table, share, keys, formats.probability_bits
     )
     return bits
@@ -240,7 +240,7 @@ def requantize(
 
     Gradient: that of `unit * a + bias`.
     """
-    result: Tensor = _Requantize.apply(
+    result: Tensor = _Requantize.apply(  # type: ignore[no-untyped-call]
         acc.integers, acc.unit, acc.bias, constants, formats.fraction_bits
     )
     return result
@@ -260,7 +260,7 @@ def saturate(x: Tensor, formats: ArithmeticConfig) -> Tensor:
     """Clip to the residual's word. Gradient: straight through."""
     largest = 2.0 ** (formats.word_bits - 1)
     step = 2.0**-formats.fraction_bits
-    result: Tensor = _Saturate.apply(x, -largest * step, (largest - 1) * step)
+    result: Tensor = _Saturate.apply(x, -largest * step, (largest - 1) * step)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -317,7 +317,7 @@ def integer_layer_norm(
 
     x lies on the grid 2^-fraction_bits, the result on the residual's. Gradient: LayerNorm's.
     """
-    result: Tensor = _IntegerLayerNorm.apply(x, gamma, beta, constants, fraction_bits, formats)
+    result: Tensor = _IntegerLayerNorm.apply(x, gamma, beta, constants, fraction_bits, formats)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -333,5 +333,5 @@ class _Grid(torch.autograd.Function):
 
 def on_grid(x: Tensor, fraction_bits: int) -> Tensor:
     """x rounded to a grid, float64. Gradient: straight through."""
-    result: Tensor = _Grid.apply(x, fraction_bits)
+    result: Tensor = _Grid.apply(x, fraction_bits)  # type: ignore[no-untyped-call]
     return result

@@ -25,7 +25,7 @@ class Output:
     attention: tuple[Tensor, ...]  # layers of (batch, heads, tokens, tokens): scaled scores
 
 
-class QuantizedLinear(qnn.QuantLinear):  # type: ignore[misc]
+class QuantizedLinear(qnn.QuantLinear):
     """Brevitas linear layer with binary weights and elastic inputs, or a plain one at 32 bits."""
 
     def __init__(self, columns: int, rows: int, bits: Bits, signed: bool = True) -> None:
@@ -74,19 +74,28 @@ class EncoderLayer(nn.Module):
         """The quantizer of `query`, `key`, `value` or `probability`."""
         return _quantizer(getattr(self, f"{name}_act").act_quant)
 
-    def score_scale(self) -> Tensor:
-        """Float value of one unit of a binary score: alpha_q alpha_k / sqrt(D)."""
-        alphas = self.quantizer("query").scale(1) * self.quantizer("key").scale(1)
-        return alphas * self.config.head_width**-0.5
+    def score_scale(self, elements: int = 1) -> Tensor:
+        """Float value of one unit of a binary score: alpha_q alpha_k / sqrt(D).
 
-    def context_unit(self) -> Tensor:
-        """(hidden,) float value of one unit of the binary context: alpha_p,h alpha_v."""
-        alpha = self.quantizer("probability").scale(1).flatten()
-        return (alpha * self.quantizer("value").scale(1)).repeat_interleave(self.config.head_width)
+        elements: of Q and of K, for the gradient's scale.
+        """
+        alphas = self.quantizer("query").scale(elements) * self.quantizer("key").scale(elements)
+        scale: Tensor = alphas * self.config.head_width**-0.5
+        return scale
+
+    def context_unit(self, probabilities: int = 1, values: int = 1) -> Tensor:
+        """(hidden,) float value of one unit of the binary context: alpha_p,h alpha_v.
+
+        probabilities, values: their elements, for the gradients' scales.
+        """
+        alpha = self.quantizer("probability").scale(probabilities).flatten()
+        alpha = alpha * self.quantizer("value").scale(values)
+        return alpha.repeat_interleave(self.config.head_width)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(batch, tokens, hidden) -> (batch, heads, tokens, head width)."""
-        return x.unflatten(-1, (self.config.heads, self.config.head_width)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.config.heads, self.config.head_width))
+        return heads.transpose(1, 2)
 
     def forward(self, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         q = self.split_heads(self.query_act(self.query(x)))

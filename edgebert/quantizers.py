@@ -77,7 +77,7 @@ def binary_rows(ids: Tensor, weight: Tensor, fraction_bits: int | None = None) -
 
     Shapes: ids (batch, tokens) int64, weight (vocab, hidden) -> (batch, tokens, hidden).
     """
-    result: Tensor = _BinaryRowsFunction.apply(ids, weight, fraction_bits)
+    result: Tensor = _BinaryRowsFunction.apply(ids, weight, fraction_bits)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -177,8 +177,8 @@ class ElasticQuantizer(nn.Module):
     def scale(self, elements: int) -> Tensor:
         """alpha, positive, with LSQ's gradient scale for a tensor of that many elements."""
         factor = 1.0 / math.sqrt(max(1, elements // self.alpha.numel()) * self.high)
-        scaled: Tensor = _ScaledGradient.apply(self.alpha, factor)
-        result: Tensor = _ClampedScale.apply(scaled)
+        scaled: Tensor = _ScaledGradient.apply(self.alpha, factor)  # type: ignore[no-untyped-call]
+        result: Tensor = _ClampedScale.apply(scaled)  # type: ignore[no-untyped-call]
         return result
 
     def initialise(self, z: Tensor) -> None:
@@ -193,7 +193,8 @@ class ElasticQuantizer(nn.Module):
 
     def _least_squares(self, z: Tensor) -> Tensor:
         if self.signed and self.bits == 1:  # argmin_a sum (|z| - a)^2
-            return z.abs().mean().clamp_min(ALPHA_MIN).expand(self.alpha.shape)
+            mean: Tensor = z.abs().mean().clamp_min(ALPHA_MIN)
+            return mean.expand(self.alpha.shape)
         groups = z
         if self.alpha.numel() > 1:  # one scale a head: (batch, heads, tokens, tokens)
             groups = z.transpose(0, 1)
@@ -208,16 +209,17 @@ class ElasticQuantizer(nn.Module):
             now = (groups - alpha[:, None] * levels).square().sum(1)
             best = torch.where(now < error, alpha, best)
             error = torch.minimum(error, now)
-        return best.reshape(self.alpha.shape)
+        result: Tensor = best.reshape(self.alpha.shape)
+        return result
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         z = x + self.beta
         self.initialise(z)
         alpha = self.scale(z.numel())
         if self.signed and self.bits == 1:
-            value = _ElasticSign.apply(z, alpha)
+            value = _ElasticSign.apply(z, alpha)  # type: ignore[no-untyped-call]
         else:
-            value = _ElasticLevels.apply(z, alpha, self.low, self.high)
+            value = _ElasticLevels.apply(z, alpha, self.low, self.high)  # type: ignore[no-untyped-call]
         return value, alpha, self.zero, self.width
 
 
@@ -237,11 +239,11 @@ class WeightBinarizer(nn.Module):
         self.register_buffer("width", torch.tensor(1.0), persistent=False)
 
     def forward(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        value = _BinaryWeightFunction.apply(weight)
+        value = _BinaryWeightFunction.apply(weight)  # type: ignore[no-untyped-call]
         return value, weight.detach().double().abs().mean().to(weight.dtype), self.zero, self.width
 
 
-class BinaryWeight(ExtendedInjector):  # type: ignore[misc]
+class BinaryWeight(ExtendedInjector):
     """Brevitas weight quantizer: `WeightBinarizer`."""
 
     proxy_class = WeightQuantProxyFromInjector
@@ -251,7 +253,7 @@ class BinaryWeight(ExtendedInjector):  # type: ignore[misc]
     bit_width = 1
 
 
-class ElasticActivation(ExtendedInjector):  # type: ignore[misc]
+class ElasticActivation(ExtendedInjector):
     """Brevitas activation quantizer: `ElasticQuantizer`; bits, signed and shapes by `let`."""
 
     proxy_class = ActQuantProxyFromInjector
