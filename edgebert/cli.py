@@ -150,7 +150,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     add("path", metavar="EXPORT")
     _add_task(parser)
     add("--samples", type=int, metavar="N", help="only the first N dev sentences")
-    add("--engines", metavar="NAMES", help="some of torch,reference,ort,qonnx,fast; all by default")
+    add("--engines", metavar="NAMES", help="some of torch,ort,encoder,qonnx,fast; all by default")
     add("--run", metavar="RUN", help="the run that was exported, if it was moved since")
     add("--json", metavar="FILE", help="write the result to FILE")
 

@@ -1,20 +1,35 @@
 """What each command does, behind edgebert.cli."""
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from edgebert.checkpoint import write_atomic
 from edgebert.config import load_config
 from edgebert.data import Example
 from edgebert.errors import UserError
 from edgebert.rundir import is_run, load_run
+
+ENGINES = {
+    "torch": "torch",
+    "ort": "onnxruntime model.onnx",
+    "encoder": "onnxruntime encoder.onnx",
+    "qonnx": "qonnx model.onnx",
+    "fast": "onnxruntime fast.onnx",
+}
+
+
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Named = TypeVar("_Named", bound=_HasName)
 
 
 def say(message: str) -> None:
@@ -108,11 +123,53 @@ def export(options: argparse.Namespace) -> int:
     out = Path(options.out)
     golden = run.tokenizer.encode_batch(run.sentences)
     source = os.path.relpath(run.path.resolve(), out.resolve())
-    exported = write_export(out, lower_run(run, golden, source), options.target, force=options.force)
+    model = lower_run(run, golden, source)
+    exported = write_export(out, model, options.target, force=options.force)
     files = exported.manifest["files"]
     rows = [[name, f"{entry['bytes']:,}"] for name, entry in sorted(files.items())]
     print_table([str(out), "bytes"], rows)
     return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """`edgebert verify`."""
+    from edgebert.scoring import check_task, open_scorer, sentences_of
+    from edgebert.tasks import load_task
+    from export.package import load_export
+    from export.torch_session import torch_engine
+    from export.verify import file_engines, verify
+
+    path = Path(options.path)
+    if options.samples is not None and options.samples < 1:
+        raise UserError(f"--samples: expected a number of 1 or more, got {options.samples}")
+    export = load_export(path)
+    scorer, task = open_scorer(path), load_task(options.task, options.data)
+    check_task(scorer, task, say)
+    split = scorer.encode(task.dev[: options.samples], "dev sentences", say)
+    run = Path(options.run) if options.run else None
+    engines = [torch_engine(path, export.manifest["source"], run), *file_engines(export)]
+    report = verify(
+        path,
+        sentences_of(split),
+        split.labels,
+        chosen_engines(engines, options.engines),
+        progress=say if sys.stderr.isatty() else None,
+    )
+    print(report.text())
+    write_json(options.json, {"task": task.name, "truncated": split.truncated, **report.to_dict()})
+    return 0 if report.ok else 1
+
+
+def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]:
+    """The engines of a list such as `torch,ort,fast`; all of them without one."""
+    if names is None:
+        return list(engines)
+    known = [*ENGINES, "reference"]  # the reference always runs: it is the judge
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"--engines: expected some of {', '.join(known)}, got {name!r}")
+    return [engine for engine in engines if engine.name in [ENGINES.get(name) for name in wanted]]
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,5 +1,6 @@
 """Scoring a task with a trained run (torch) or an export (ONNX Runtime)."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def score_task(scorer: Scorer, task: TaskData, say: Say) -> dict[str, Any]:
     """Metrics of a task's dev sentences, as plain data."""
     from edgebert.evaluate import summarize
 
-    _check_task(scorer, task, say)
+    check_task(scorer, task, say)
     metrics: dict[str, float] = {}
     sentences = truncated = 0
     for examples, suffix in ((task.dev, ""), (task.dev_mm, "_mm")):
@@ -103,20 +104,24 @@ def _open_export(path: Path) -> Scorer:
 
     export = load_export(path)
     manifest = export.manifest
-    # The fast graph computes the same integers as model.onnx, which `verify` proves.
-    session = OrtSession(path / "fast.onnx", threads=len(os.sched_getaffinity(0)))
+
+    @functools.cache
+    def session() -> OrtSession:
+        # The fast graph computes the same integers as model.onnx, which `verify` proves.
+        return OrtSession(path / "fast.onnx", threads=len(os.sched_getaffinity(0)))
+
     return Scorer(
         engine="ort",
         task=manifest["task"],
         labels=tuple(manifest["labels"] or ()),
         regression=bool(manifest["regression"]),
         tokenizer=Tokenizer.load(path / "tokenizer", manifest["max_tokens"]),
-        logits=lambda split: session.logits(sentences_of(split)) * float(manifest["logit_scale"]),
+        logits=lambda split: session().logits(sentences_of(split)) * float(manifest["logit_scale"]),
         source={"file": "fast.onnx", "export_sha256": export.digest},
     )
 
 
-def _check_task(scorer: Scorer, task: TaskData, say: Say) -> None:
+def check_task(scorer: Scorer, task: TaskData, say: Say) -> None:
     """Raise UserError where the model's outputs can't be a task's labels."""
     if (scorer.regression, scorer.outputs) != (task.regression, task.outputs):
         kinds = [

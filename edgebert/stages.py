@@ -12,18 +12,13 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from edgebert.batches import (
-    EncodedSplit,
-    Indices,
-    bucketed_batches,
-    sequential_batches,
-    shard_batches,
-)
+from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
 from edgebert.config import Bits, Config, stage_value
 from edgebert.distill import Counts, distill_loss, label_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
+from edgebert.feed import Batches, mix, stage_steps
 from edgebert.inputs import Inputs
 from edgebert.model import BinaryBert
 from edgebert.optim import lr_at, make_optimizer, set_lr
@@ -63,36 +58,6 @@ class Best:
     tensors: Mapping[str, Tensor]
 
 
-class Batches:
-    """The batches of a stage by step, and this process's share of each.
-
-    Follows from its arguments alone, so a resumed run sees the same ones.
-    """
-
-    def __init__(self, split: EncodedSplit, size: int, seed: int, world: int, rank: int) -> None:
-        self.split = split
-        self.per_epoch = math.ceil(len(split) / size)
-        self._lengths = split.lengths
-        self._size, self._seed, self._world, self._rank = size, seed, world, rank
-        self._epoch = -1
-        self._batches: list[Indices] = []
-
-    def at(self, step: int) -> tuple[Indices, Indices]:
-        """Sentences of a step: of all processes together, and of this one."""
-        epoch, index = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._batches = bucketed_batches(self._lengths, self._size, self._seed, epoch)
-            self._epoch = epoch
-        batch = self._batches[index]
-        shares = [shard_batches([batch], self._world, rank)[0] for rank in range(self._world)]
-        return np.concatenate(shares), shares[self._rank]
-
-    def counts(self, indices: Indices) -> Counts:
-        """What the losses of these sentences divide by."""
-        labels = self.split.labels
-        return Counts.of(self._lengths[indices], None if labels is None else labels[indices])
-
-
 class Stage:
     """Trains one student. `model` is it, `teacher` None in a first stage."""
 
@@ -116,11 +81,11 @@ class Stage:
         self.batches = Batches(
             split,
             train.batch_size,
-            _mix(train.seed, index),
+            mix(train.seed, index),
             accelerator.num_processes,
             accelerator.process_index,
         )
-        self.total = stage_steps(context, bits, len(split))
+        self.total = stage_steps(train, bits, len(split), context.max_steps)
         self.lr = stage_value(train.lr, bits)
         self.eval_every = train.eval_every or self.batches.per_epoch
         device = accelerator.device
@@ -219,7 +184,7 @@ class Stage:
         begin = time.perf_counter()
         train, accelerator = self.context.config.train, self.context.accelerator
         # A seed per step: dropout needs no generator state to be saved, whatever the device.
-        torch.manual_seed(_mix(train.seed, self.index, self.step, accelerator.process_index))
+        torch.manual_seed(mix(train.seed, self.index, self.step, accelerator.process_index))
         set_lr(self.optimizer, self.lr * lr_at(self.step, self.total, train.warmup))
         everyone, mine = self.batches.at(self.step)
         loss = self._compute_loss(mine, self.batches.counts(everyone))
@@ -258,7 +223,7 @@ class Stage:
         )
 
     def _evaluate(self, bar: "tqdm[Any]") -> None:
-        result = self.evaluate(self.context.inputs.choose)
+        result = self.evaluate(self.model, self.context.inputs.choose)
         value = result.metrics[self.metric]
         choose = self.context.config.train.choose
         if self.best is None or choose == "last" or value > self.best.value:
@@ -275,12 +240,12 @@ class Stage:
             f"{key.replace('_', ' ')} {self.metric} {value:.4f}"
         )
 
-    def evaluate(self, split: EncodedSplit) -> Evaluation:
-        """Evaluate the student; the processes share the sentences."""
+    def evaluate(self, model: BinaryBert, split: EncodedSplit) -> Evaluation:
+        """Evaluate a model; the processes share the sentences."""
         accelerator = self.context.accelerator
         batches = sequential_batches(split.lengths, EVAL_BATCH)
         mine = batches[accelerator.process_index :: accelerator.num_processes]
-        logits = compute_logits(self.model, split, mine, self.bf16 and not self.deploy)
+        logits = compute_logits(model, split, mine, self.bf16 and not self.deploy)
         if accelerator.num_processes > 1:  # every row is 0 but in one process
             if not mine:
                 logits = np.zeros((len(split), self.context.inputs.task.outputs))
@@ -289,10 +254,14 @@ class Stage:
         return summarize(logits, split, self.metric, self.regression)
 
     def _finish(self) -> StageResult:
-        """Save the chosen model, evaluated once more as it will be loaded."""
+        """Save the chosen model and its metrics on dev."""
         assert self.best is not None
-        self.model.load_state_dict(self.best.tensors)
-        dev = self.evaluate(self.context.inputs.dev).metrics
+        inputs, dev = self.context.inputs, self.best.metrics
+        if inputs.choose is not inputs.dev:
+            c, labels = inputs.config, inputs.task.outputs
+            chosen = BinaryBert(c.model, c.arithmetic, labels, self.bits, self.deploy)
+            chosen.load_state_dict(self.best.tensors)
+            dev = self.evaluate(chosen.to(self._device), inputs.dev).metrics
         result = StageResult(
             stage=self.bits.name,
             deploy=self.deploy,
@@ -347,16 +316,3 @@ class Stage:
     def _device(self) -> torch.device:
         device: torch.device = self.context.accelerator.device
         return device
-
-
-def stage_steps(context: Context, bits: Bits, sentences: int) -> int:
-    """Optimizer steps of a stage."""
-    train = context.config.train
-    epochs = stage_value(train.epochs, bits)
-    steps = max(1, math.ceil(epochs * math.ceil(sentences / train.batch_size)))
-    return min(steps, context.max_steps) if context.max_steps else steps
-
-
-def _mix(*numbers: int) -> int:
-    """One seed from several numbers; different numbers give unrelated seeds."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])

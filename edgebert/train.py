@@ -14,11 +14,12 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from edgebert.config import Config, parse_schedule
 from edgebert.errors import UserError
+from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
 from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
-from edgebert.stages import Context, Interrupted, Stage, stage_steps
+from edgebert.stages import Context, Interrupted, Stage
 from edgebert.trainlog import TrainLog
 
 
@@ -103,7 +104,7 @@ def _run_stages(
         context.say("nothing to do: every stage is trained")
     for index, bits in enumerate(schedule):
         split = context.inputs.train_and_text if index else context.inputs.train
-        here = stage_steps(context, bits, len(split))
+        here = stage_steps(config.train, bits, len(split), context.max_steps)
         if index >= begin:
             teacher = folder.load_stage(schedule[index - 1], config, info) if index else None
             if teacher is None:

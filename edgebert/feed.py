@@ -1,0 +1,51 @@
+"""Which sentences each step of a stage sees, on each process."""
+
+import math
+
+import numpy as np
+
+from edgebert.batches import EncodedSplit, Indices, bucketed_batches, shard_batches
+from edgebert.config import Bits, TrainConfig, stage_value
+from edgebert.distill import Counts
+
+
+class Batches:
+    """The batches of a stage by step, and this process's share of each.
+
+    Follows from its arguments alone, so a resumed run sees the same ones.
+    """
+
+    def __init__(self, split: EncodedSplit, size: int, seed: int, world: int, rank: int) -> None:
+        self.split = split
+        self.per_epoch = math.ceil(len(split) / size)
+        self._lengths = split.lengths
+        self._size, self._seed, self._world, self._rank = size, seed, world, rank
+        self._epoch = -1
+        self._batches: list[Indices] = []
+
+    def at(self, step: int) -> tuple[Indices, Indices]:
+        """Sentences of a step: of all processes together, and of this one."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._batches = bucketed_batches(self._lengths, self._size, self._seed, epoch)
+            self._epoch = epoch
+        batch = self._batches[index]
+        shares = [shard_batches([batch], self._world, rank)[0] for rank in range(self._world)]
+        return np.concatenate(shares), shares[self._rank]
+
+    def counts(self, indices: Indices) -> Counts:
+        """What the losses of these sentences divide by."""
+        labels = self.split.labels
+        return Counts.of(self._lengths[indices], None if labels is None else labels[indices])
+
+
+def stage_steps(train: TrainConfig, bits: Bits, sentences: int, max_steps: int | None) -> int:
+    """Optimizer steps of a stage."""
+    epochs = stage_value(train.epochs, bits)
+    steps = max(1, math.ceil(epochs * math.ceil(sentences / train.batch_size)))
+    return min(steps, max_steps) if max_steps else steps
+
+
+def mix(*numbers: int) -> int:
+    """One seed from several numbers; different numbers give unrelated seeds."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])
