@@ -6,6 +6,7 @@ The same model gives the same bytes. Binary matrices are packed there, eight col
 import contextlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ def check_model(model: IntegerModel) -> None:
             raise HardwareFileError(f"{name}: expected shape {shape}, got {tensor.shape}")
         if binary and not bool(((tensor == 1) | (tensor == -1)).all()):
             raise HardwareFileError(f"{name}: expected values -1 and +1 only")
+    for name in model.attachments:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise HardwareFileError(f"attachment: expected a plain file name, got {name!r}")
     for name, tensor in model.tensors.items():
         if name not in expected and not name.startswith("golden."):
             raise HardwareFileError(f"unknown tensor {name}")
@@ -113,7 +117,7 @@ def model_bytes(model: IntegerModel) -> bytes:
             packed[name] = list(tensor.shape)
             stored[name] = pack_bits(tensor)
         else:
-            stored[name] = _narrowed(tensor)
+            stored[name] = narrowed(tensor)
     for name, content in sorted(model.attachments.items()):
         stored[FILE_PREFIX + name] = np.frombuffer(content, dtype=np.uint8)
     header = {"format": FORMAT, "version": VERSION, "config": model.config, "packed": packed}
@@ -177,7 +181,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from None
 
 
-def _narrowed(tensor: Tensor) -> Tensor:
+def narrowed(tensor: Tensor) -> Tensor:
+    """A copy in the smallest of int8, int16, int32 and int64; unsigned bits stay as they are."""
+    if tensor.dtype == np.uint8:
+        return tensor
     low = int(tensor.min()) if tensor.size else 0
     high = int(tensor.max()) if tensor.size else 0
     for dtype in (np.int8, np.int16, np.int32, np.int64):
