@@ -77,6 +77,7 @@ def check_model(model: IntegerModel) -> None:
             raise HardwareFileError(f"{name}: expected shape {shape}, got {tensor.shape}")
         if binary and not bool(((tensor == 1) | (tensor == -1)).all()):
             raise HardwareFileError(f"{name}: expected values -1 and +1 only")
+    _check_golden(model)
     for name in model.attachments:
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise HardwareFileError(f"attachment: expected a plain file name, got {name!r}")
@@ -91,6 +92,19 @@ def check_model(model: IntegerModel) -> None:
                 f"{name}: expected values in [{low}, {high}], "
                 f"got [{int(tensor.min())}, {int(tensor.max())}]"
             )
+
+
+def _check_golden(model: IntegerModel) -> None:
+    """The golden sentences are absent, or whole."""
+    shapes = {name: t.shape for name, t in model.tensors.items() if name.startswith("golden.")}
+    if not shapes:
+        return
+    ids = shapes.get("golden.input_ids", ())
+    names = ("golden.input_ids", "golden.token_type_ids", "golden.lengths")
+    if len(ids) != 2 or shapes != dict(zip(names, (ids, ids, ids[:1]), strict=True)):
+        raise HardwareFileError(f"expected {', '.join(names)} of like shapes, got {shapes}")
+    if ids[0] and int(model["golden.lengths"].max()) > ids[1]:
+        raise HardwareFileError(f"golden.lengths: expected at most {ids[1]}")
 
 
 def save_integer_model(path: Path, model: IntegerModel) -> None:

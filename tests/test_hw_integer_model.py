@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from hw.errors import HardwareFileError
 from hw.integer_model import (
     IntegerModel,
+    check_model,
     expected_shapes,
     load_integer_model,
     model_bytes,
@@ -66,6 +67,23 @@ def test_values_out_of_range_are_refused(tmp_path: Path) -> None:
         with pytest.raises(HardwareFileError, match=name):
             save_integer_model(tmp_path / "x", model)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_golden_sentences_are_whole_or_absent() -> None:
+    model = random_integer_model()
+    for name in ("input_ids", "token_type_ids", "lengths"):
+        tensors = {n: t for n, t in model.tensors.items() if n != f"golden.{name}"}
+        with pytest.raises(HardwareFileError, match="golden"):
+            check_model(IntegerModel(model.config, tensors))
+    longest = model["golden.input_ids"].shape[1]
+    short = {
+        n: t[:, : longest - 1] if t.ndim == 2 and "golden" in n else t
+        for n, t in model.tensors.items()
+    }
+    with pytest.raises(HardwareFileError, match=r"golden\.lengths"):
+        check_model(IntegerModel(model.config, short))
+    none = {n: t for n, t in model.tensors.items() if "golden" not in n}
+    check_model(IntegerModel(model.config, none))
 
 
 def test_a_damaged_or_foreign_file_is_one_line(tmp_path: Path) -> None:
