@@ -11,101 +11,119 @@ from onnx import TensorProto
 from export.onnx_graph import Graph
 from hw.integer_model import IntegerModel
 
+RESIDUAL_OFFSET = 1 << 28  # of the int32 residual stream, so that none of it is negative
 
-def half_up(
+
+def requantized(
     graph: Graph,
     model: IntegerModel,
     product: str,
     matrix: str,
     factor: int,
     one: int,
-    offset: NDArray[np.int64],
-) -> str:
-    """`round_shift(a M + B, n)` in float64 of the accumulator `a = factor product / one + offset`.
+    column_offset: NDArray[np.int64],
+) -> tuple[str, int]:
+    """`round_shift(a M + B, n)` plus an offset in int32, and the offset.
 
-    With c = offset M + B + 2^(n-1) the result is floor(x), x = (factor product M / one + c) / 2^n,
-    a multiple of 2^-n. Where `one` is 255, its factor 1 / 255 is rounded: then a quarter of
-    2^-n, added before the floor, keeps x from falling below itself.
+    The accumulator is `a = factor product / one + column_offset`. With
+    c = column_offset M + B + 2^(n-1) it is floor(x), x = (factor product M / one + c) / 2^n,
+    a multiple of 2^-n. Where `one` is 255, its factor 1 / 255 is rounded: a quarter of 2^-n,
+    added before the floor, keeps x from falling below itself.
     """
     m, n = int(model[f"{matrix}.multiplier"]), int(model[f"{matrix}.shift"])
-    bias = offset * m + model[f"{matrix}.bias"]
-    unit = 2.0**-n
-    half = 0.5 if n else 0.0
-    scale = factor * m * unit / one
-    constant = (bias + (0.0 if one == 1 else 0.25)) * unit + half
+    constant = (column_offset * m + model[f"{matrix}.bias"]) * 2.0**-n + (0.5 if n else 0.0)
+    columns = model[f"{matrix}.weight"].shape[1]
+    bound = factor * columns * abs(m) * 2.0**-n + float(np.abs(constant).max()) + 1
+    offset = 1 << min(int(bound).bit_length(), 28)
+    # four roundings, each of at most 2^-53 of the largest value, stay below the quarter
+    if (bound + offset) * 2.0**-51 >= 2.0 ** -(n + 2):
+        raise ValueError(f"{matrix}: expected sums below 2^{49 - n}, got {bound:.0f}")
     if one != 1:
-        columns = model[f"{matrix}.weight"].shape[1]
-        largest = factor * columns * abs(m) * unit + float(np.abs(constant).max())
-        # four roundings, each of at most 2^-53 of the largest value
-        if largest * 2.0**-51 >= 0.25 * unit:
-            raise ValueError(f"{matrix}: expected a bias that float64 adds exactly, got {largest}")
+        constant = constant + 2.0 ** -(n + 2)
     wide = graph.op("Cast", [product], f"{matrix}.double", to=TensorProto.DOUBLE)
-    name = graph.constant(f"{matrix}.scale", scale, np.float64)
+    name = graph.constant(f"{matrix}.scale", factor * m * 2.0**-n / one, np.float64)
     scaled = graph.op("Mul", [wide, name], f"{matrix}.scaled")
-    name = graph.constant(f"{matrix}.constant", constant, np.float64)
+    name = graph.constant(f"{matrix}.constant", constant + offset, np.float64)
     shifted = graph.op("Add", [scaled, name], f"{matrix}.shifted")
-    return graph.op("Floor", [shifted], f"{matrix}.requantized")
+    return _truncated(graph, shifted, bound, offset, matrix), offset
 
 
 def residual_add(
-    graph: Graph,
-    model: IntegerModel,
-    rows: str,
-    product: str,
-    matrix: str,
-    factor: int,
-    one: int,
-    offset: NDArray[np.int64],
-) -> str:
-    """`saturate(r + round_shift(a M + B, n), W)` in float64; r is float32."""
-    update = half_up(graph, model, product, matrix, factor, one, offset)
-    wide = graph.op("Cast", [rows], f"{matrix}.residual", to=TensorProto.DOUBLE)
-    total = graph.op("Add", [update, wide], f"{matrix}.sum")
-    low, high = _word(graph, model, np.float64)
-    return graph.op("Clip", [total, low, high], f"{matrix}.saturated")
+    graph: Graph, model: IntegerModel, rows: str, update: tuple[str, int], norm: str
+) -> tuple[str, int]:
+    """`saturate(r + update, W)` in float64, and the offset of the result."""
+    name, offset = update[0], update[1] + RESIDUAL_OFFSET
+    total = graph.op("Add", [rows, name], f"{norm}.sum")
+    total = _saturated(graph, model, total, offset, f"{norm}.saturated")
+    return graph.op("Cast", [total], f"{norm}.sum_double", to=TensorProto.DOUBLE), offset
 
 
-def _word(graph: Graph, model: IntegerModel, dtype: type) -> tuple[str, str]:
-    half = 1 << (model.formats.word_bits - 1)
-    suffix = np.dtype(dtype).name
-    low = graph.constant(f"word.low_{suffix}", -half, dtype)
-    return low, graph.constant(f"word.high_{suffix}", half - 1, dtype)
-
-
-def layer_norm(graph: Graph, model: IntegerModel, x: str, norm: str) -> str:
-    """LayerNorm of float64 rows, as float32.
+def layer_norm(graph: Graph, model: IntegerModel, x: tuple[str, int], norm: str) -> str:
+    """LayerNorm of float64 rows that hold an offset, as int32 plus RESIDUAL_OFFSET.
 
     `z = round_shift(d R, s)` is floor(d a + 1/2) with a = R 2^-s, which is exact; gamma and
     beta are scaled by 2^-(q + g - f) beforehand.
     """
     f = model.formats
-    half = graph.constant("half_double", 0.5, np.float64)
-    d = _centred(graph, x, norm, model.dimensions.hidden, half)
+    q, shift = f.norm_fraction_bits, f.norm_fraction_bits + f.gamma_fraction_bits - f.fraction_bits
+    if q > 26 or shift > 22:
+        raise ValueError(f"arithmetic: expected formats that int32 holds, got {f}")
+    d = _centred(graph, x, norm, model.dimensions.hidden)
     a = _reciprocal_root(graph, model, d, norm)
     z = graph.op("Mul", [d, a], f"{norm}.scaled")
+    z_offset = 2 << q  # |z| <= 2^q, but for the rounding of R
+    half = graph.constant("z_half", z_offset + 0.5, np.float64)
     z = graph.op("Add", [z, half], f"{norm}.plus_half")
-    z = graph.op("Floor", [z], f"{norm}.z")
-    unit = 2.0 ** -(f.norm_fraction_bits + f.gamma_fraction_bits - f.fraction_bits)
-    gamma = graph.constant(f"{norm}.gamma", model[f"{norm}.gamma"] * unit, np.float64)
-    # where unit >= 1 the half vanishes in the floor of an integer
-    beta = graph.constant(f"{norm}.beta", model[f"{norm}.beta"] * unit + 0.5, np.float64)
-    y = graph.op("Mul", [z, gamma], f"{norm}.times_gamma")
-    y = graph.op("Add", [y, beta], f"{norm}.plus_beta")
-    y = graph.op("Floor", [y], f"{norm}.rounded")
-    low, high = _word(graph, model, np.float32)
-    y = graph.op("Cast", [y], f"{norm}.float", to=TensorProto.FLOAT)
-    return graph.op("Clip", [y, low, high], f"{norm}.residual")
+    z = graph.op("Cast", [z], f"{norm}.z_int32", to=TensorProto.INT32)
+    z = graph.op("Cast", [z], f"{norm}.z", to=TensorProto.DOUBLE)
+    # where shift <= 0 the half vanishes in the floor of an integer
+    gamma = model[f"{norm}.gamma"] * 2.0**-shift
+    beta = model[f"{norm}.beta"] * 2.0**-shift + 0.5
+    bound = float((np.abs(gamma) * z_offset + np.abs(beta)).max()) + 1
+    name = graph.constant(f"{norm}.gamma", gamma, np.float64)
+    y = graph.op("Mul", [z, name], f"{norm}.times_gamma")
+    name = graph.constant(f"{norm}.beta", beta - z_offset * gamma + RESIDUAL_OFFSET, np.float64)
+    y = graph.op("Add", [y, name], f"{norm}.plus_beta")
+    y = _truncated(graph, y, bound, RESIDUAL_OFFSET, norm)
+    return _saturated(graph, model, y, RESIDUAL_OFFSET, f"{norm}.residual")
 
 
-def _centred(graph: Graph, x: str, norm: str, hidden: int, half: str) -> str:
-    """d = x - mu."""
+def _truncated(graph: Graph, x: str, bound: float, offset: int, name: str) -> str:
+    """floor(x) as int32, of an x that holds the offset and without it stays within the bound.
+
+    A cast truncates, which is the floor of what is not negative, and is faster than Floor.
+    """
+    if bound >= offset:  # far beyond the word of the residual stream, so it saturates anyway
+        low = graph.constant(f"{name}.lowest", 0.0, np.float64)
+        high = graph.constant(f"{name}.highest", 2.0 * offset, np.float64)
+        x = graph.op("Clip", [x, low, high], f"{name}.clipped")
+    return graph.op("Cast", [x], f"{name}.int32", to=TensorProto.INT32)
+
+
+def _saturated(graph: Graph, model: IntegerModel, x: str, offset: int, output: str) -> str:
+    half = 1 << (model.formats.word_bits - 1)
+    low = graph.constant(f"word.low_{offset}", offset - half, np.int32)
+    high = graph.constant(f"word.high_{offset}", offset + half - 1, np.int32)
+    return graph.op("Clip", [x, low, high], output)
+
+
+def _centred(graph: Graph, x: tuple[str, int], norm: str, hidden: int) -> str:
+    """d = x - mu, of which no offset is left."""
+    rows, offset = x
     last = graph.constant("axis_last", [-1], np.int64)
-    total = graph.op("ReduceSum", [x, last], f"{norm}.total")
+    total = graph.op("ReduceSum", [rows, last], f"{norm}.total")
+    if offset:
+        name = graph.constant(f"total_{offset}", offset * hidden, np.float64)
+        total = graph.op("Sub", [total, name], f"{norm}.true_total")
     reciprocal = graph.constant("mean_scale", round(2**24 / hidden) * 2.0**-24, np.float64)
     mean = graph.op("Mul", [total, reciprocal], f"{norm}.mean_unrounded")
+    half = graph.constant("half_double", 0.5, np.float64)
     mean = graph.op("Add", [mean, half], f"{norm}.mean_plus_half")
     mean = graph.op("Floor", [mean], f"{norm}.mean")
-    return graph.op("Sub", [x, mean], f"{norm}.centred")
+    if offset:
+        name = graph.constant(f"offset_{offset}", offset, np.float64)
+        mean = graph.op("Add", [mean, name], f"{norm}.mean_and_offset")
+    return graph.op("Sub", [rows, mean], f"{norm}.centred")
 
 
 def _reciprocal_root(graph: Graph, model: IntegerModel, d: str, norm: str) -> str:
@@ -117,7 +135,8 @@ def _reciprocal_root(graph: Graph, model: IntegerModel, d: str, norm: str) -> st
     b, q = model.formats.rsqrt_index_bits, model.formats.norm_fraction_bits
     k = np.arange(28) - b // 2
     last = graph.constant("axis_last", [-1], np.int64)
-    v = graph.op("ReduceSumSquare", [d], f"{norm}.v", axes=[-1])
+    square = graph.op("Mul", [d, d], f"{norm}.square")
+    v = graph.op("ReduceSum", [square, last], f"{norm}.v")
     powers = graph.constant("powers_of_four", 4.0 ** np.arange(27), np.float64)
     reached = graph.op("GreaterOrEqual", [v, powers], f"{norm}.reached")
     reached = graph.op("Cast", [reached], f"{norm}.ones", to=TensorProto.INT32)
