@@ -8,6 +8,7 @@ are medians. Weights are random, as they do not change the speed. Run from the r
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -50,8 +51,15 @@ def main() -> None:
             medians = measure(sessions, batch, args.tokens, args.seconds)
             results.append({"size": size, "batch": batch, "tokens": args.tokens, **medians})
             print(row(results[-1]), flush=True)
-    text = HEADER + f"\nMachine: {machine()}\n\n" + table(results)
-    data = {"machine": machine(), "onnxruntime": onnxruntime.__version__, "results": results}
+    load = round(os.getloadavg()[0], 1)  # above 1, others took part in what was measured
+    text = HEADER + f"\nMachine: {machine()}, load average {load} at the end.\n\n"
+    text += table(results)
+    data = {
+        "machine": machine(),
+        "load_average": load,
+        "onnxruntime": onnxruntime.__version__,
+        "results": results,
+    }
     args.output.with_suffix(".json").write_text(json.dumps(data, indent=2) + "\n")
     args.output.with_suffix(".md").write_text(text)
 
@@ -109,7 +117,8 @@ def row(r: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     head = (
-        "| size | batch | tokens | fast ms | float32 ms | int8 ms | float32 / fast | int8 / fast |\n"
+        "| size | batch | tokens | fast ms | float32 ms | int8 ms "
+        "| float32 / fast | int8 / fast |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
     return head + "\n".join(row(r) for r in results) + "\n"
