@@ -170,3 +170,7 @@ def _one_line(error: Exception) -> str | None:
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which may not be imported here
         return "expected to fit into the device's memory, got too much; use a smaller --batch-size"
     return None
+
+
+if __name__ == "__main__":  # torchrun -m edgebert.cli train ...
+    sys.exit(main())

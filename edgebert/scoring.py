@@ -116,7 +116,9 @@ def _open_export(path: Path) -> Scorer:
         labels=tuple(manifest["labels"] or ()),
         regression=bool(manifest["regression"]),
         tokenizer=Tokenizer.load(path / "tokenizer", manifest["max_tokens"]),
-        logits=lambda split: session().logits(sentences_of(split)) * float(manifest["logit_scale"]),
+        logits=lambda split: np.multiply(
+            session().logits(sentences_of(split)), manifest["logit_scale"], dtype=np.float64
+        ),
         source={"file": "fast.onnx", "export_sha256": export.digest},
     )
 

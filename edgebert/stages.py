@@ -102,14 +102,19 @@ class Stage:
         model.to(device).train()
         if teacher:
             teacher.to(device).eval().requires_grad_(False)
-        self.optimizer = make_optimizer(model, train)
 
     def start(self, saved: tuple[Mapping[str, Any], Mapping[str, FileRef]] | None) -> None:
         """Begin the stage, or go on from a checkpoint of it."""
-        if saved and saved[0]["step"]:
-            self._restore(*saved)
+        resumed = saved if saved and saved[0]["step"] else None
+        if resumed:
+            self._restore_model(*resumed)
         elif self.bits.weight != 32:
             self._initialise_scales()
+        # Loading a state makes Brevitas replace the scales' parameters, so it comes first.
+        self.optimizer = make_optimizer(self.model, self.context.config.train)
+        if resumed:
+            tensors = self.context.folder.checkpoint.load_tensors(resumed[1]["optimizer"])
+            load_optimizer(self.optimizer, tensors)
         self.wrapped = self.context.accelerator.prepare_model(self.model)
 
     def run(self) -> StageResult:
@@ -162,10 +167,10 @@ class Stage:
         files = self.context.folder.checkpoint.save(state, content, suffix)
         self.best_file = files.get("best")
 
-    def _restore(self, state: Mapping[str, Any], files: Mapping[str, FileRef]) -> None:
+    def _restore_model(self, state: Mapping[str, Any], files: Mapping[str, FileRef]) -> None:
         checkpoint = self.context.folder.checkpoint
         self.model.load_state_dict(checkpoint.load_tensors(files["model"]))
-        load_optimizer(self.optimizer, checkpoint.load_tensors(files["optimizer"]))
+        self.model.to(self._device).train()
         self.step, self.seconds = state["step"], state["seconds"]
         if "best" in files:
             self.best_file = files["best"]

@@ -11,8 +11,8 @@ BAD = ["bad", "awful", "dull", "cold", "boring", "poor"]
 FILL = ["the", "film", "is", "a", "story", "of", "people", "meet"]
 
 
-def write_reviews(folder: Path, train: int = 64, dev: int = 24) -> Path:
-    """Write train.csv and dev.csv of short sentences with one word that tells the label."""
+def write_reviews(folder: Path, train: int = 96, dev: int = 32) -> Path:
+    """Write train.csv and dev.csv of short sentences with two words that tell the label."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
     for name, count in (("train", train), ("dev", dev)):
@@ -21,7 +21,8 @@ def write_reviews(folder: Path, train: int = 64, dev: int = 24) -> Path:
             writer.writerow(["text", "label"])
             for i in range(count):
                 words = rng.choices(FILL, k=rng.randint(2, 9))
-                words.insert(rng.randrange(len(words)), rng.choice((BAD, GOOD)[i % 2]))
+                words += rng.choices((BAD, GOOD)[i % 2], k=2)
+                rng.shuffle(words)
                 writer.writerow([" ".join(words), ("negative", "positive")[i % 2]])
     return folder
 
@@ -38,6 +39,7 @@ def write_config(path: Path, **train: object) -> Path:
 
 def micro_config(**train: object) -> Config:
     """One layer of 16 channels; `train` overrides the training section."""
-    settings = {"epochs": 2, "lr": 5e-3, "batch_size": 8, "checkpoint_every": 0, **train}
+    settings = {"epochs": 4, "lr": 5e-3, "batch_size": 8, "checkpoint_every": 0}
+    settings |= train
     model = {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32, "vocab": 300, "max_tokens": 16}
     return from_dict({"model": model, "train": settings})
