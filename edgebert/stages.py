@@ -2,50 +2,29 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
 from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
-from edgebert.config import Bits, Config, stage_value
+from edgebert.config import Bits, stage_value
+from edgebert.context import Context, Interrupted
 from edgebert.distill import Counts, distill_loss, label_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
 from edgebert.feed import Batches, mix, stage_steps
-from edgebert.inputs import Inputs
 from edgebert.model import BinaryBert
 from edgebert.optim import lr_at, make_optimizer, set_lr
-from edgebert.rundir import RunFolder, StageResult
-from edgebert.trainlog import TrainLog
+from edgebert.rundir import StageResult
 
 LOG_EVERY = 50  # steps
 AGREE_EVERY = 10  # steps between the processes' agreeing whether to stop
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user stopped a run; its message says how to go on."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all stages of a run share."""
-
-    accelerator: Accelerator
-    config: Config
-    inputs: Inputs
-    folder: RunFolder
-    log: TrainLog
-    max_steps: int | None
-    progress: bool
-    say: Callable[[str], None]
-    stop: Callable[[], bool]  # whether the user asked to stop
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from edgebert.config import Config, parse_schedule
+from edgebert.context import Context, Interrupted
 from edgebert.errors import UserError
 from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
 from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
-from edgebert.stages import Context, Interrupted, Stage
+from edgebert.stages import Stage
 from edgebert.trainlog import TrainLog
 
 
@@ -52,7 +53,7 @@ def train(
     _check_config(config, max_steps)
     accelerator = make_accelerator(device)
     if not accelerator.is_main_process:
-        say = _silent
+        say, progress = _silent, False
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
     info = run_info(inputs, data, init, max_steps)

@@ -39,7 +39,7 @@ def write_config(path: Path, **train: object) -> Path:
 
 def micro_config(**train: object) -> Config:
     """One layer of 16 channels; `train` overrides the training section."""
-    settings = {"epochs": 4, "lr": 5e-3, "batch_size": 8, "checkpoint_every": 0}
+    settings = {"epochs": 4, "lr": 2e-2, "batch_size": 8, "checkpoint_every": 0}
     settings |= train
     model = {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32, "vocab": 300, "max_tokens": 16}
     return from_dict({"model": model, "train": settings})

@@ -260,7 +260,7 @@ def test_a_run_is_not_overwritten(base: Path, capsys: pytest.CaptureFixture[str]
     line = error_of(capsys, train_arguments(base, "run"))
     assert "--resume" in line and "--force" in line
     line = error_of(capsys, train_arguments(base, "run", "--resume", "--lr", "0.1"))
-    assert "train.lr.default = 0.005" in line
+    assert "train.lr.default = 0.02" in line
     assert (base / "run" / "run.json").read_bytes() == before
     line = error_of(
         capsys, ["export", str(base / "run"), "--target", "onnx", "--out", str(base / "ex")]

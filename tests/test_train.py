@@ -15,12 +15,12 @@ import torch
 
 from edgebert.checkpoint import RECORD
 from edgebert.config import Config
+from edgebert.context import Interrupted
 from edgebert.errors import UserError
 from edgebert.evaluate import evaluate
 from edgebert.inputs import prepare_inputs
 from edgebert.optim import lr_at, make_optimizer
 from edgebert.rundir import StageResult, load_run
-from edgebert.stages import Interrupted
 from edgebert.train import train
 from tests.micro import micro_config, write_config, write_reviews
 
@@ -152,7 +152,7 @@ def test_resuming_a_finished_run_changes_nothing(data: Path, finished: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "more", "named"),
     [
-        ({"lr": 1e-3}, {}, r"train\.lr\.default = 0\.005"),
+        ({"lr": 1e-3}, {}, r"train\.lr\.default = 0\.02"),
         ({"eval_every": 6}, {}, r"train\.eval_every = 10"),
         ({}, {"max_steps": 3}, "--max-steps = None"),
     ],
