@@ -64,6 +64,7 @@ def initialise(model: "BinaryBert", source: str) -> None:
         )
     with torch.no_grad():
         if c.hidden == config.hidden_size and c.ffn == config.intermediate_size:
+            _check_copy(model, source, config)
             _copy(model, state, chosen_layers(c.layers, config.num_hidden_layers))
         else:
             words = state["embeddings.word_embeddings.weight"]
@@ -102,6 +103,24 @@ def principal_components(table: Tensor, width: int) -> Tensor:
     signs = torch.where(basis.sum(0) >= 0, 1.0, -1.0)  # an eigenvector's sign is arbitrary
     result: Tensor = (basis * signs).float()
     return result
+
+
+def _check_copy(model: "BinaryBert", source: str, config: Any) -> None:
+    c = model.config
+    if c.heads != config.num_attention_heads:
+        raise UserError(
+            f"--init {source}: expected model.heads = {config.num_attention_heads}, got {c.heads}; "
+            "its layers were trained with that many"
+        )
+    for name, rows in (
+        ("max_tokens", config.max_position_embeddings),
+        ("token_types", config.type_vocab_size),
+    ):
+        if getattr(c, name) > rows:
+            raise UserError(
+                f"--init {source}: expected model.{name} of at most {rows}, "
+                f"got {getattr(c, name)}; set it to that"
+            )
 
 
 def _copy(model: "BinaryBert", state: State, layers: list[int]) -> None:

@@ -170,6 +170,11 @@ class BinaryBert(nn.Module):
             self._folded = fold(self)
         return self._folded
 
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As every module's."""
+        self._folded = None  # of the parameters before
+        return super().load_state_dict(*args, **kwargs)
+
     def _float_forward(self, ids: Tensor, types: Tensor, mask: Tensor) -> Output:
         word = binary_rows(ids, self.word.weight) if self.bits.weight == 1 else self.word(ids)
         x = word + self.position.weight[: ids.shape[1]] + self.token_type(types)

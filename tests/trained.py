@@ -43,7 +43,7 @@ def small_model(
 
 
 def train(model: BinaryBert, steps: int, seed: int = 0, lr: float = 5e-3) -> None:
-    """Fit the logits to random targets, and leave the model in evaluation mode."""
+    """Fit the logits to random targets; leaves the model in evaluation mode, without gradients."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     generator = torch.Generator().manual_seed(seed)
     model.train()
@@ -57,7 +57,7 @@ def train(model: BinaryBert, steps: int, seed: int = 0, lr: float = 5e-3) -> Non
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    model.eval()
+    model.eval().zero_grad()
 
 
 def trained_model(
