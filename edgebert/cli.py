@@ -107,7 +107,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "or a YAML file")
     _add_task(parser)
     add("--out", required=True, metavar="RUN", help="folder of the run")
-    add("--init", metavar="SOURCE", help="minilm, a folder or a hub id of pretrained weights")
+    add("--init", metavar="SOURCE", help="minilm, a folder or a hub id of pre-trained "
+        "weights, or none; the configuration's by default")
     add("--schedule", help="stages, such as w32a32,w1a2,w1a1")
     add("--epochs", type=float, metavar="N", help="of every stage")
     add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in every stage")

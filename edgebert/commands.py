@@ -24,6 +24,9 @@ ENGINES = {
 }
 
 
+NO_INIT = "none"  # --init: random weights, whatever the configuration says
+
+
 class _HasName(Protocol):
     @property
     def name(self) -> str: ...
@@ -44,12 +47,13 @@ def train(options: argparse.Namespace) -> int:
     from edgebert.train import train
 
     config = load_config(options.config, overrides(options))
+    init = options.init or config.train.init
     results = train(
         config,
         options.task,
         options.data,
         options.out,
-        init=options.init,
+        init=None if init == NO_INIT else init,
         device=options.device,
         resume=options.resume,
         force=options.force,

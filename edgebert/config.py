@@ -83,6 +83,7 @@ class TrainConfig:
     """Optimization. Per-stage values map a stage name (or `default`) to a number."""
 
     schedule: str = "w32a32,w1a2,w1a1"
+    init: str | None = None  # pre-trained start of the first stage: minilm, a folder, a hub id
     epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 3})
     lr: Mapping[str, float] = field(default_factory=lambda: {"default": 5e-4})
     scale_lr_factor: float = 1.0  # learning rate of alpha and beta, relative to lr
