@@ -127,6 +127,14 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
+    def __post_init__(self) -> None:
+        if self.model.max_tokens << self.arithmetic.exp_bits >= 1 << 24:
+            raise UserError(
+                "arithmetic.exp_bits: expected model.max_tokens * 2^exp_bits below 2^24 (float32 "
+                f"holds a row's sum exactly), got {self.model.max_tokens} * 2^"
+                f"{self.arithmetic.exp_bits}; lower one of them"
+            )
+
 
 @dataclass(frozen=True)
 class Bits:
