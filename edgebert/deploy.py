@@ -13,7 +13,7 @@ from edgebert.integer_ops import (
     integer_layer_norm,
     on_grid,
     requantize,
-    saturate,
+    saturating_add,
     sign_matmul,
     softmax_threshold,
     threshold_relu,
@@ -164,7 +164,7 @@ class _Forward:
         return requantize(acc, self.folded.requantization(name), self.formats)
 
     def add_norm(self, name: str, norm: torch.nn.LayerNorm, x: Tensor, delta: Tensor) -> Tensor:
-        x = saturate(x + delta, self.formats)
+        x = saturating_add(x, delta, self.formats)
         bits = self.formats.fraction_bits
         self.record(f"{name}.sum", x, bits)
         return self.norm(name, norm, x, bits, f"{name}.residual")
@@ -179,7 +179,7 @@ class _Forward:
 
     def classify(self, model: "BinaryBert", first: Tensor) -> Tensor:
         f, c = self.formats.fraction_bits, self.formats.classifier_fraction_bits
-        bits, alpha = self.binarize_residual("pooler", model.pooler, first)
+        bits, alpha = self.binarize_residual("pooler", model.pooler, first.contiguous())
         pooled = F.hardtanh(self.requantized("pooler", model.pooler, bits, alpha))
         self.record("pooler.output", pooled, f)
         weight = on_grid(model.classifier.weight, c)

@@ -3,7 +3,8 @@
 Each forward pass computes the integers of docs/arithmetic.md, each backward pass the gradient of
 the float operator that they stand for. The residual stream is a float32 tensor on the grid
 2^-fraction_bits; bits and accumulators are integer-valued float32 (|x| < 2^24: exact); wider
-intermediates are float64.
+intermediates are float64. On CPUs edgebert/kernels computes the same in fewer passes; the torch
+operators here are the reference.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgebert import native, native_ops
+from edgebert.attention_ops import softmax_threshold, threshold_scores
 from edgebert.config import ArithmeticConfig
-from edgebert.folding import power_of_two, round_shift
+from edgebert.norm_ops import integer_layer_norm
+
+__all__ = [
+    "Accumulator",
+    "int8_matmul",
+    "integer_layer_norm",
+    "integer_matmul",
+    "on_grid",
+    "requantize",
+    "saturate",
+    "saturating_add",
+    "sign_matmul",
+    "softmax_threshold",
+    "threshold_relu",
+    "threshold_scores",
+    "threshold_sign",
+]
 
 
 @dataclass(frozen=True)
@@ -54,12 +73,15 @@ def sign_matmul(bits: Tensor, weight: Tensor, signs: Tensor, scale: Tensor) -> T
 def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
     """`bits @ signs.T` exactly, float32 in and out.
 
-    int8 arithmetic on GPUs and on CPUs with VNNI; elsewhere float32, which is just as exact below
-    2^24 (int8 products are emulated on such CPUs, some 25 times slower than float32).
+    bits all in {-1,+1} or all in {0,1}. int8 arithmetic on GPUs and on CPUs with VNNI, counted
+    bits on other CPUs; without kernels float32, which is just as exact below 2^24 (int8 products
+    are emulated on such CPUs, some 25 times slower than float32).
     """
     rows = bits.reshape(-1, bits.shape[-1])
     aligned = bits.shape[-1] % 16 == 0 and signs.shape[0] % 16 == 0 and rows.shape[0] > 16
     if not (aligned and (bits.is_cuda or _has_vnni())):
+        if native.usable(bits, signs) and rows.shape[0] > 16:
+            return native_ops.bit_matmul(bits, signs)
         return F.linear(bits, signs)
     return int8_matmul(rows, signs).view(*bits.shape[:-1], signs.shape[0])
 
@@ -83,42 +105,65 @@ class _Threshold(torch.autograd.Function):
         beta: Tensor,
         alpha: Tensor,
         threshold: Tensor,
-        kind: str,
-        keys: Tensor | None,
+        relu: bool,
     ) -> Tensor:
-        ctx.save_for_backward(a, unit, bias, beta, alpha, keys)
-        ctx.kind = kind
-        bits = a >= threshold
-        if keys is not None:
-            bits &= keys
-        values = bits.to(a.dtype)
-        return values.mul_(2).sub_(1) if kind == "sign" else values
+        ctx.save_for_backward(a, unit, bias, beta, alpha)
+        ctx.relu = relu
+        if native.usable(a, threshold) and threshold.shape == a.shape[-1:]:
+            return native_ops.threshold_forward(a, threshold, 0.0 if relu else -1.0)
+        values = (a >= threshold).to(a.dtype)
+        return values if relu else values.mul_(2).sub_(1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        a, unit, bias, beta, alpha, keys = ctx.saved_tensors
-        pre = a * unit
-        if bias is not None:
-            pre += bias
-        z = F.relu(pre) if ctx.kind == "relu" else pre
-        z = z + beta
-        grad_alpha = None
-        if ctx.kind == "sign":  # the output's alpha is a factor of the next unit
-            grad_z = grads[0] * (z.abs_() <= alpha)
-            grad_z /= alpha
-        else:
-            ratio = z.div_(alpha)
-            grad_z = grads[0] * ((ratio >= 0) & (ratio <= 1))
-            if keys is not None:
-                grad_z *= keys
-            grad_z /= alpha
-            grad_alpha = -(grad_z * ratio).sum_to_size(alpha.shape)
-        grad_pre = grad_z * (pre > 0) if ctx.kind == "relu" else grad_z
-        grad_unit = (grad_pre * a).sum_to_size(unit.shape) if ctx.needs_input_grad[1] else None
-        grad_bias = grad_pre.sum_to_size(bias.shape) if bias is not None else None
-        grad_beta = grad_z.sum_to_size(beta.shape)
-        grad_a = grad_pre * unit if ctx.needs_input_grad[0] else None
-        return grad_a, grad_unit, grad_bias, grad_beta, grad_alpha, None, None, None
+        a, unit, bias, beta, alpha = ctx.saved_tensors
+        backward = _threshold_backward
+        fits = beta.shape == a.shape[-1:] and alpha.ndim == 0
+        if fits and native.usable(a, unit, beta, alpha, *(() if bias is None else (bias,))):
+            backward = _native_threshold_backward
+        return (*backward(ctx.relu, grads[0], a, unit, bias, beta, alpha), None, None)
+
+
+def _threshold_backward(
+    relu: bool,
+    grad: Tensor,
+    a: Tensor,
+    unit: Tensor,
+    bias: Tensor | None,
+    beta: Tensor,
+    alpha: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of a, unit, bias, beta and alpha."""
+    pre = a * unit
+    if bias is not None:
+        pre += bias
+    grad_alpha = None
+    if relu:
+        ratio = (F.relu(pre) + beta).div_(alpha)
+        grad_z = grad * ((ratio >= 0) & (ratio <= 1))
+        grad_z /= alpha
+        grad_alpha = -(grad_z * ratio).sum_to_size(alpha.shape)
+        grad_pre = grad_z * (pre > 0)
+    else:  # the output's alpha is a factor of the next unit
+        grad_pre = grad_z = (grad * ((pre + beta).abs_() <= alpha)).div_(alpha)
+    grad_unit = (grad_pre * a).sum_to_size(unit.shape)
+    grad_bias = grad_pre.sum_to_size(bias.shape) if bias is not None else None
+    return grad_pre * unit, grad_unit, grad_bias, grad_z.sum_to_size(beta.shape), grad_alpha
+
+
+def _native_threshold_backward(
+    relu: bool,
+    grad: Tensor,
+    a: Tensor,
+    unit: Tensor,
+    bias: Tensor | None,
+    beta: Tensor,
+    alpha: Tensor,
+) -> tuple[Tensor | None, ...]:
+    grad_a, sums = native_ops.threshold_backward(grad, a, unit, bias, beta, alpha, relu)
+    grad_unit = sums[0].sum_to_size(unit.shape)
+    grad_bias = sums[1] if bias is not None else None
+    return grad_a, grad_unit, grad_bias, sums[2], sums[3].sum() if relu else None
 
 
 def threshold_sign(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Tensor) -> Tensor:
@@ -129,7 +174,7 @@ def threshold_sign(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Ten
     """
     t = threshold.to(acc.integers.dtype)
     bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
-        acc.integers, acc.unit, acc.bias, beta, alpha, t, "sign", None
+        acc.integers, acc.unit, acc.bias, beta, alpha, t, False
     )
     return bits
 
@@ -138,73 +183,7 @@ def threshold_relu(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Ten
     """Bits {0,1}: 1 iff `integers >= threshold`: `relu(unit * a + bias) + beta > alpha / 2`."""
     t = threshold.to(acc.integers.dtype)
     bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
-        acc.integers, acc.unit, acc.bias, beta, alpha, t, "relu", None
-    )
-    return bits
-
-
-def threshold_scores(
-    scores: Tensor, scale: Tensor, beta: Tensor, alpha: Tensor, threshold: Tensor, keys: Tensor
-) -> Tensor:
-    """Attention bits {0,1} of `sps`: 1 iff `score >= threshold` of the head and a real key."""
-    t = threshold.to(scores.dtype).view(-1, 1, 1)
-    bits: Tensor = _Threshold.apply(scores, scale, None, beta, alpha, t, "plain", keys)  # type: ignore[no-untyped-call]
-    return bits
-
-
-class _SoftmaxThreshold(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        scores: Tensor,
-        scale: Tensor,
-        beta: Tensor,
-        alpha: Tensor,
-        table: Tensor,
-        share: Tensor,
-        keys: Tensor,
-        probability_bits: int,
-    ) -> Tensor:
-        low = -float(table.numel() - 1)
-        largest = scores.masked_fill(~keys, low).amax(-1, keepdim=True)
-        depth = (largest - scores).mul_(0.5).clamp_(0, table.numel() - 1)  # clamp: padded keys
-        e = table.to(scores.dtype)[depth.to(torch.int32)].mul_(keys)
-        total = e.sum(-1, keepdim=True)  # below 2^24: exact
-        bound = torch.floor(share.view(-1, 1, 1) * total.double() * 2.0**-probability_bits) + 1
-        bits = (e >= bound.to(scores.dtype)) & keys
-        ctx.save_for_backward(scores, scale, beta, alpha, keys, e / total)
-        return bits.to(scores.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        scores, scale, beta, alpha, keys, p = ctx.saved_tensors
-        ratio = (p + beta).div_(alpha)
-        grad_p = grads[0] * ((ratio >= 0) & (ratio <= 1) & keys)
-        grad_p /= alpha
-        grad_alpha = -(grad_p * ratio).sum_to_size(alpha.shape)
-        grad_beta = grad_p.sum_to_size(beta.shape)
-        grad_logit = p * (grad_p - (grad_p * p).sum(-1, keepdim=True))
-        grad_scale = (grad_logit * scores).sum()
-        return grad_logit * scale, grad_scale, grad_beta, grad_alpha, None, None, None, None
-
-
-def softmax_threshold(
-    scores: Tensor,
-    scale: Tensor,
-    beta: Tensor,
-    alpha: Tensor,
-    table: Tensor,
-    share: Tensor,
-    keys: Tensor,
-    formats: ArithmeticConfig,
-) -> Tensor:
-    """Attention bits {0,1} of `softmax`: 1 iff `e_ij * 2^k > share_h * sum_j e_ij`.
-
-    Gradient: that of softmax(scale * scores) followed by the elastic {0,1} quantizer. Shapes:
-    scores (batch, heads, tokens, tokens), keys (batch, 1, 1, tokens) bool.
-    """
-    bits: Tensor = _SoftmaxThreshold.apply(  # type: ignore[no-untyped-call]
-        scores, scale, beta, alpha, table, share, keys, formats.probability_bits
+        acc.integers, acc.unit, acc.bias, beta, alpha, t, True
     )
     return bits
 
@@ -221,6 +200,8 @@ class _Requantize(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(a, unit)
         multiplier, n, offset = constants
+        if native.usable(a) and offset.shape == a.shape[-1:]:
+            return native_ops.requantize_forward(a, constants, fraction_bits)
         wide = a.double().mul_(multiplier).add_(offset).mul_(2.0**-n)
         if n:
             wide.add_(0.5).floor_()
@@ -229,6 +210,8 @@ class _Requantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         a, unit = ctx.saved_tensors
+        if native.usable(a, unit):
+            return (*native_ops.affine_backward(grads[0], a, unit), None, None)
         grad_bias = grads[0].flatten(0, -2).sum(0)
         return grads[0] * unit, (grads[0] * a).sum(), grad_bias, None, None
 
@@ -246,79 +229,36 @@ def requantize(
     return result
 
 
-class _Saturate(torch.autograd.Function):
+class _SaturatingAdd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        return x.clamp(low, high)
+    def forward(ctx: Any, x: Tensor, y: Tensor, low: float, high: float) -> Tensor:
+        if native.usable(x, y) and x.shape == y.shape:
+            return native_ops.saturating_add(x, y, low, high)
+        return (x + y).clamp_(low, high)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0], None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        return grads[0], grads[0], None, None
+
+
+def saturating_add(x: Tensor, y: Tensor, formats: ArithmeticConfig) -> Tensor:
+    """Sum of two tensors of one shape, clipped to the residual's word.
+
+    Gradient: straight through.
+    """
+    result: Tensor = _SaturatingAdd.apply(x, y, *_limits(formats))  # type: ignore[no-untyped-call]
+    return result
 
 
 def saturate(x: Tensor, formats: ArithmeticConfig) -> Tensor:
     """Clip to the residual's word. Gradient: straight through."""
+    return saturating_add(x, torch.zeros_like(x), formats)
+
+
+def _limits(formats: ArithmeticConfig) -> tuple[float, float]:
     largest = 2.0 ** (formats.word_bits - 1)
     step = 2.0**-formats.fraction_bits
-    result: Tensor = _Saturate.apply(x, -largest * step, (largest - 1) * step)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _IntegerLayerNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        gamma: Tensor,
-        beta: Tensor,
-        constants: tuple[Tensor, Tensor, Tensor],
-        fraction_bits: int,
-        formats: ArithmeticConfig,
-    ) -> Tensor:
-        width = x.shape[-1]
-        b, q, f = formats.rsqrt_index_bits, formats.norm_fraction_bits, formats.fraction_bits
-        gammas, betas, table = constants
-        wide = x.double().mul_(2.0**fraction_bits)
-        mean = round_shift(wide.sum(-1, keepdim=True) * round(2**24 / width), 24)
-        centred = wide.sub_(mean)
-        squares = centred.square().sum(-1, keepdim=True)
-        length = torch.frexp(squares)[1]  # bit length; 0 for V = 0
-        k = torch.div(length - b + 1, 2, rounding_mode="floor")
-        index = torch.floor(squares * power_of_two(-2 * k)).clamp_min(2 ** (b - 2))  # V = 0
-        root = table[(index - 2 ** (b - 2)).to(torch.int64)]
-        z = centred.mul_(root * power_of_two(q - 14 - b // 2 - k))
-        y = z.add_(0.5).floor_().mul_(gammas).add_(betas)
-        y = y.mul_(2.0 ** -(q + formats.gamma_fraction_bits - f)).add_(0.5).floor_()
-        largest = 2.0 ** (formats.word_bits - 1)
-        y = y.clamp_(-largest, largest - 1).mul_(2.0**-f).to(x.dtype)
-        unit = 2.0**-fraction_bits
-        rstd = (squares * (unit * unit / width)).clamp_min(unit * unit).rsqrt().to(x.dtype)
-        ctx.save_for_backward(x, (mean * unit).to(x.dtype), rstd, gamma, beta)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, rstd, gamma, beta = ctx.saved_tensors
-        result = torch.ops.aten.native_layer_norm_backward(
-            grads[0].contiguous(), x, [x.shape[-1]], mean, rstd, gamma, beta, [True, True, True]
-        )
-        return result[0], result[1], result[2], None, None, None
-
-
-def integer_layer_norm(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    constants: tuple[Tensor, Tensor, Tensor],
-    fraction_bits: int,
-    formats: ArithmeticConfig,
-) -> Tensor:
-    """LayerNorm of docs/arithmetic.md; constants (gamma, beta, rsqrt table) as integers.
-
-    x lies on the grid 2^-fraction_bits, the result on the residual's. Gradient: LayerNorm's.
-    """
-    result: Tensor = _IntegerLayerNorm.apply(x, gamma, beta, constants, fraction_bits, formats)  # type: ignore[no-untyped-call]
-    return result
+    return -largest * step, (largest - 1) * step
 
 
 class _Grid(torch.autograd.Function):

@@ -8,6 +8,7 @@ from brevitas import nn as qnn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebert import elastic_ops
 from edgebert.config import ArithmeticConfig, Bits, ModelConfig
 from edgebert.deploy import deploy_forward
 from edgebert.folding import Folded, fold
@@ -39,10 +40,37 @@ class QuantizedLinear(qnn.QuantLinear):
         nn.init.normal_(self.weight, std=INIT_STD)
         nn.init.zeros_(self.bias)
 
+        self.bits = bits
+
     @property
     def quantizer(self) -> ElasticQuantizer:
         """The quantizer of the input."""
         return _quantizer(self.input_quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Through Brevitas, or by the kernels of the CPU, which skip its bookkeeping."""
+        narrow = self.bits.weight == 1 and self.bits.activation <= 2
+        if narrow and elastic_ops.fits(self.quantizer, x):
+            return elastic_ops.linear(self, x)
+        result: Tensor = super().forward(x)
+        return result
+
+
+class QuantizedActivation(qnn.QuantIdentity):
+    """Brevitas identity layer with elastic quantization, or none at 32 bits."""
+
+    def __init__(
+        self, bits: int, signed: bool, shift_shape: tuple[int, ...], scale_shape: tuple[int, ...]
+    ) -> None:
+        super().__init__(act_quant=elastic(bits, signed, shift_shape, scale_shape))
+        self.quantized = bits < 32
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As QuantizedLinear."""
+        if self.quantized and elastic_ops.fits(_quantizer(self.act_quant), x):
+            return elastic_ops.quantize(_quantizer(self.act_quant), x)
+        result: Tensor = super().forward(x)
+        return result
 
 
 class EncoderLayer(nn.Module):
@@ -55,11 +83,11 @@ class EncoderLayer(nn.Module):
         self.query = QuantizedLinear(h, h, bits)
         self.key = QuantizedLinear(h, h, bits)
         self.value = QuantizedLinear(h, h, bits)
-        self.query_act = qnn.QuantIdentity(act_quant=elastic(a, True, (h,)))
-        self.key_act = qnn.QuantIdentity(act_quant=elastic(a, True, (h,)))
-        self.value_act = qnn.QuantIdentity(act_quant=elastic(a, True, (h,)))
+        self.query_act = QuantizedActivation(a, True, (h,), ())
+        self.key_act = QuantizedActivation(a, True, (h,), ())
+        self.value_act = QuantizedActivation(a, True, (h,), ())
         per_head = (c.heads, 1, 1)
-        self.probability_act = qnn.QuantIdentity(act_quant=elastic(a, False, per_head, per_head))
+        self.probability_act = QuantizedActivation(a, False, per_head, per_head)
         self.output = QuantizedLinear(h, h, bits)
         self.attention_norm = nn.LayerNorm(h, eps=c.layer_norm_eps)
         self.up = QuantizedLinear(h, c.ffn, bits)

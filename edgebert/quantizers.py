@@ -14,6 +14,8 @@ from brevitas.proxy import ActQuantProxyFromInjector, WeightQuantProxyFromInject
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from edgebert import native, native_ops
+
 ALPHA_MIN = 1e-5  # a scale must stay positive; its gradient still flows at the bound
 
 
@@ -25,16 +27,30 @@ def sign(x: Tensor) -> Tensor:
 def weight_signs(weight: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
     """Signs of a weight about its mean, and their scale.
 
-    `sign(W - mean(W))` and `alpha_w = mean|W|`, over the whole tensor or over `dim`. The means
-    are float64 sums rounded to float32, so that they depend neither on the order of a reduction
-    nor on the number of threads.
+    `sign(W - mean(W))` and `alpha_w = mean|W|`, over the whole tensor or over the last dimension
+    (dim -1). The means must not depend on the order of a sum, hence on the engine and the number
+    of threads: multiples of 2^-24 are summed exactly in float64, and what each weight has beyond
+    them apart. The remainders' rounding could change a mean's float32 with odds of some 2^-60.
     """
-    wide = weight.detach().double()
+    if dim not in (None, -1):
+        raise ValueError(f"expected dim None or -1, got {dim}")
+    weight = weight.detach()
+    if weight.numel() and native.usable(weight):
+        return native_ops.weight_signs(weight, by_row=dim is not None)
+    mean, scale = _mean(weight, dim), _mean(weight.abs(), dim)
+    return sign(weight - mean), scale
+
+
+def _mean(x: Tensor, dim: int | None) -> Tensor:
+    """Mean in the dtype of x, independent of the order of summation."""
+    wide = x.double() * 2.0**24
+    grid = wide.round()
     if dim is None:
-        mean, scale = wide.mean(), wide.abs().mean()
+        total = (grid.sum() + (wide - grid).sum()) * 2.0**-24 / x.numel()
     else:
-        mean, scale = wide.mean(dim, keepdim=True), wide.abs().mean(dim, keepdim=True)
-    return sign(weight.detach() - mean.to(weight.dtype)), scale.to(weight.dtype)
+        total = grid.sum(dim, keepdim=True) + (wide - grid).sum(dim, keepdim=True)
+        total = total * 2.0**-24 / x.shape[dim]
+    return total.to(x.dtype)
 
 
 class _BinaryWeightFunction(torch.autograd.Function):
@@ -181,6 +197,11 @@ class ElasticQuantizer(nn.Module):
         result: Tensor = _ClampedScale.apply(scaled)  # type: ignore[no-untyped-call]
         return result
 
+    def prepared(self) -> bool:
+        """Whether the next batch leaves alpha as it is."""
+        self._ready = self._ready or (self.training and bool(self.initialized))
+        return self._ready or not self.training
+
     def initialise(self, z: Tensor) -> None:
         """Set alpha from the first training batch, by least squares of the quantization error."""
         if self._ready or not self.training or z.numel() < 2:
@@ -240,7 +261,7 @@ class WeightBinarizer(nn.Module):
 
     def forward(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         value = _BinaryWeightFunction.apply(weight)  # type: ignore[no-untyped-call]
-        return value, weight.detach().double().abs().mean().to(weight.dtype), self.zero, self.width
+        return value, _mean(weight.detach().abs(), None), self.zero, self.width
 
 
 class BinaryWeight(ExtendedInjector):

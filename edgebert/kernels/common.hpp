@@ -1,0 +1,31 @@
+// Shared by the kernels. All tensors are contiguous, row-major, float32 unless said otherwise.
+//
+// Reductions run over a fixed number of blocks of rows, whose partial sums are added in order: a
+// result depends neither on the number of threads nor on their timing.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#define KERNEL extern "C" __attribute__((visibility("default")))
+#define PARALLEL_FOR _Pragma("omp parallel for num_threads(threads) schedule(static)")
+
+constexpr int64_t BLOCKS = 16;
+
+struct Block {
+    int64_t begin, end;
+};
+
+inline Block block_of(int64_t rows, int64_t block) {
+    return {rows * block / BLOCKS, rows * (block + 1) / BLOCKS};
+}
+
+// sums[i] = the sum over blocks of partial[block * count + i]
+inline void add_blocks(const std::vector<float>& partial, float* sums, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        double total = 0;
+        for (int64_t block = 0; block < BLOCKS; block++) total += partial[block * count + i];
+        sums[i] = static_cast<float>(total);
+    }
+}
