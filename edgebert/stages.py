@@ -20,7 +20,7 @@ from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
 from edgebert.feed import Batches, mix, stage_steps
 from edgebert.model import BinaryBert
-from edgebert.optim import lr_at, make_optimizer, set_lr
+from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
 from edgebert.rundir import StageResult
 
 LOG_EVERY = 50  # steps
@@ -89,6 +89,7 @@ class Stage:
             self._restore_model(*resumed)
         elif self.bits.weight != 32:
             self._initialise_scales()
+        use_sparse_table(self.model.word, self.context.accelerator.num_processes)
         # Loading a state makes Brevitas replace the scales' parameters, so it comes first.
         self.optimizer = make_optimizer(self.model, self.context.config.train)
         if resumed:
@@ -174,7 +175,7 @@ class Stage:
         loss = self._compute_loss(mine, self.batches.counts(everyone))
         accelerator.backward(loss * accelerator.num_processes)  # the processes' mean follows
         if train.grad_clip:
-            accelerator.clip_grad_norm_(self.wrapped.parameters(), train.grad_clip)
+            clip_gradients(self.wrapped.parameters(), train.grad_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
@@ -210,7 +211,7 @@ class Stage:
         result = self.evaluate(self.model, self.context.inputs.choose)
         value = result.metrics[self.metric]
         choose = self.context.config.train.choose
-        if self.best is None or choose == "last" or value > self.best.value:
+        if self.best is None or choose == "last" or value >= self.best.value:
             state = self.model.state_dict()
             tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
             self.best = Best(self.step, value, result.metrics, tensors)
