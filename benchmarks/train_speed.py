@@ -29,7 +29,7 @@ from edgebert.config import Bits, Config, load_config
 from edgebert.distill import Counts, distill_loss
 from edgebert.evaluate import model_inputs
 from edgebert.model import BinaryBert, Output, next_stage
-from edgebert.optim import make_optimizer
+from edgebert.optim import clip_gradients, make_optimizer, use_sparse_table
 from edgebert.tasks import load_task
 from edgebert.tokenizer import Tokenizer
 
@@ -98,17 +98,22 @@ def make_steps(config: Config, first: Batch) -> dict[str, Step]:
     for frozen in (teacher, plain_teacher):
         frozen.eval().requires_grad_(False)
     simple = torch.optim.AdamW(plain.parameters(), lr=LR, weight_decay=config.train.weight_decay)
+    use_sparse_table(deployed.word, processes=1)
     ours = make_optimizer(deployed, config.train)
     for group in ours.param_groups:
         group["lr"] = LR
     return {
-        "ours": make_step(deployed, teacher, ours, config),
-        "plain": make_step(plain, plain_teacher, simple, config),
+        "ours": make_step(deployed, teacher, ours, clip_gradients, config),
+        "plain": make_step(plain, plain_teacher, simple, nn.utils.clip_grad_norm_, config),
     }
 
 
 def make_step(
-    student: nn.Module, teacher: nn.Module, optimizer: torch.optim.Optimizer, config: Config
+    student: nn.Module,
+    teacher: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clip: Callable[..., object],
+    config: Config,
 ) -> Step:
     def step(batch: Batch) -> None:
         inputs, labels, counts = batch
@@ -125,7 +130,7 @@ def make_step(
             counts=counts,
         )
         loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), config.train.grad_clip)
+        clip(student.parameters(), config.train.grad_clip)
         optimizer.step()
         optimizer.zero_grad()
 

@@ -73,7 +73,7 @@ class _Forward:
 
     def embedding(self, model: "BinaryBert", ids: Tensor, types: Tensor) -> Tensor:
         bits = self.formats.embedding_fraction_bits
-        x = binary_rows(ids, model.word.weight, bits)
+        x = binary_rows(ids, model.word.weight, bits, model.word.sparse)
         x = x + on_grid(model.position.weight[: ids.shape[1]], bits).to(x.dtype)
         x = x + F.embedding(types, on_grid(model.token_type.weight, bits).to(x.dtype))
         self.record("embedding.sum", x, bits)

@@ -203,8 +203,12 @@ class BinaryBert(nn.Module):
         self._folded = None  # of the parameters before
         return super().load_state_dict(*args, **kwargs)
 
+    def binary_words(self, ids: Tensor) -> Tensor:
+        """Word embeddings of 1-bit weights."""
+        return binary_rows(ids, self.word.weight, sparse=self.word.sparse)
+
     def _float_forward(self, ids: Tensor, types: Tensor, mask: Tensor) -> Output:
-        word = binary_rows(ids, self.word.weight) if self.bits.weight == 1 else self.word(ids)
+        word = self.word(ids) if self.bits.weight == 32 else self.binary_words(ids)
         x = word + self.position.weight[: ids.shape[1]] + self.token_type(types)
         x = self.dropout(self.embedding_norm(x))
         keys = mask.bool()[:, None, None, :]

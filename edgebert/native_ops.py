@@ -4,6 +4,7 @@ Callers ask `native.usable` first. Tensors are float32 and contiguous, unless sa
 """
 
 import ctypes
+import math
 
 import torch
 from torch import Tensor
@@ -229,3 +230,26 @@ def elastic_backward(
         work=x.numel(),
     )
     return result, sums[0], sums[1].sum()
+
+
+def adamw_rows(
+    table: Tensor,
+    state: tuple[Tensor, Tensor, Tensor],
+    grad: tuple[Tensor, Tensor],
+    settings: tuple[float, float, float, float, float],
+    step: int,
+) -> None:
+    """One AdamW step of a table, in place.
+
+    state: the moments, and bool (rows,) whether a row has any. grad: rows int64, each once, and
+    their gradients. settings: learning rate, both betas, epsilon, weight decay. step: from 1.
+    """
+    rows, values = grad
+    lr, beta1, beta2, eps, decay = settings
+    native.call(
+        "adamw_rows",
+        *(table, *state, rows, values.contiguous(), rows.numel(), *_matrix(table)),
+        *(1 - lr * decay, beta1, beta2, eps),
+        *(lr / (1 - beta1**step), math.sqrt(1 - beta2**step)),
+        work=table.numel(),
+    )

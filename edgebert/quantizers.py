@@ -28,9 +28,9 @@ def weight_signs(weight: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor
     """Signs of a weight about its mean, and their scale.
 
     `sign(W - mean(W))` and `alpha_w = mean|W|`, over the whole tensor or over the last dimension
-    (dim -1). The means must not depend on the order of a sum, hence on the engine and the number
-    of threads: multiples of 2^-24 are summed exactly in float64, and what each weight has beyond
-    them apart. The remainders' rounding could change a mean's float32 with odds of some 2^-60.
+    (dim -1). The means must not depend on the order of a sum, hence on engine and threads: the
+    weights' multiples of 2^-24 are summed exactly in float64, the remainders apart. Their rounding
+    could change a mean's float32 with odds of some 2^-60.
     """
     if dim not in (None, -1):
         raise ValueError(f"expected dim None or -1, got {dim}")
@@ -68,9 +68,11 @@ class _BinaryRowsFunction(torch.autograd.Function):
     """Gathered rows of an embedding, each binarized; see `binary_rows`."""
 
     @staticmethod
-    def forward(ctx: Any, ids: Tensor, weight: Tensor, fraction_bits: int | None) -> Tensor:
+    def forward(
+        ctx: Any, ids: Tensor, weight: Tensor, fraction_bits: int | None, sparse: bool
+    ) -> Tensor:
         ctx.save_for_backward(ids)
-        ctx.rows = weight.shape[0]
+        ctx.shape, ctx.sparse = weight.shape, sparse
         signs, scale = weight_signs(weight[ids], dim=-1)
         if fraction_bits is not None:
             scale = torch.round(scale.double() * 2.0**fraction_bits).to(scale.dtype)
@@ -78,44 +80,41 @@ class _BinaryRowsFunction(torch.autograd.Function):
         return scale * signs
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None]:
         (ids,) = ctx.saved_tensors
-        grad = torch.ops.aten.embedding_dense_backward(grads[0], ids, ctx.rows, -1, False)
-        return None, grad, None
+        if ctx.sparse:
+            rows, values = ids.reshape(1, -1), grads[0].reshape(-1, ctx.shape[1])
+            grad = torch.sparse_coo_tensor(rows, values, ctx.shape, check_invariants=False)
+        else:
+            grad = torch.ops.aten.embedding_dense_backward(grads[0], ids, ctx.shape[0], -1, False)
+        return None, grad, None, None
 
 
-def binary_rows(ids: Tensor, weight: Tensor, fraction_bits: int | None = None) -> Tensor:
+def binary_rows(
+    ids: Tensor, weight: Tensor, fraction_bits: int | None = None, sparse: bool = False
+) -> Tensor:
     """Look up rows of an embedding and binarize each about its own mean.
 
     Forward: `mean|W_r| * sign(W_r - mean(W_r))` for each row r. Gradient: straight through to the
     latent rows. Only the rows that a batch uses are computed. With `fraction_bits` the scale is
-    rounded to that many fraction bits, as the integer model has it.
+    rounded to that many fraction bits, as the integer model has it. sparse: whether the gradient
+    is a sparse tensor.
 
     Shapes: ids (batch, tokens) int64, weight (vocab, hidden) -> (batch, tokens, hidden).
     """
-    result: Tensor = _BinaryRowsFunction.apply(ids, weight, fraction_bits)  # type: ignore[no-untyped-call]
+    result: Tensor = _BinaryRowsFunction.apply(ids, weight, fraction_bits, sparse)  # type: ignore[no-untyped-call]
     return result
 
 
-class _ScaledGradient(torch.autograd.Function):
+class _Scale(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+    def forward(ctx: Any, alpha: Tensor, factor: float) -> Tensor:
         ctx.factor = factor
-        return x.view_as(x)
+        return alpha.clamp_min(ALPHA_MIN)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return grads[0] * ctx.factor, None
-
-
-class _ClampedScale(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, alpha: Tensor) -> Tensor:
-        return alpha.clamp_min(ALPHA_MIN)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
 
 
 class _ElasticSign(torch.autograd.Function):
@@ -193,8 +192,7 @@ class ElasticQuantizer(nn.Module):
     def scale(self, elements: int) -> Tensor:
         """alpha, positive, with LSQ's gradient scale for a tensor of that many elements."""
         factor = 1.0 / math.sqrt(max(1, elements // self.alpha.numel()) * self.high)
-        scaled: Tensor = _ScaledGradient.apply(self.alpha, factor)  # type: ignore[no-untyped-call]
-        result: Tensor = _ClampedScale.apply(scaled)  # type: ignore[no-untyped-call]
+        result: Tensor = _Scale.apply(self.alpha, factor)  # type: ignore[no-untyped-call]
         return result
 
     def prepared(self) -> bool:

@@ -23,7 +23,7 @@ def main(config: str, data: str, out: str) -> None:
                 key: parameter.grad if gradients else parameter
                 for key, parameter in stage.model.named_parameters()
             }
-            known = {key: value for key, value in values.items() if value is not None}
+            known = {key: value.to_dense() for key, value in values.items() if value is not None}
             save_tensors(Path(f"{out}.{name}.{rank}.safetensors"), known)
 
         step = stage.optimizer.step

@@ -11,7 +11,7 @@
 #define KERNEL extern "C" __attribute__((visibility("default")))
 #define PARALLEL_FOR _Pragma("omp parallel for num_threads(threads) schedule(static)")
 
-constexpr int64_t BLOCKS = 16;
+constexpr int64_t BLOCKS = 8;
 
 struct Block {
     int64_t begin, end;
@@ -23,9 +23,10 @@ inline Block block_of(int64_t rows, int64_t block) {
 
 // sums[i] = the sum over blocks of partial[block * count + i]
 inline void add_blocks(const std::vector<float>& partial, float* sums, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        double total = 0;
-        for (int64_t block = 0; block < BLOCKS; block++) total += partial[block * count + i];
-        sums[i] = static_cast<float>(total);
+    std::vector<double> totals(count, 0.0);
+    for (int64_t block = 0; block < BLOCKS; block++) {
+        const float* part = partial.data() + block * count;
+        for (int64_t i = 0; i < count; i++) totals[i] += part[i];
     }
+    for (int64_t i = 0; i < count; i++) sums[i] = static_cast<float>(totals[i]);
 }

@@ -11,7 +11,7 @@
 #endif
 
 namespace {
-constexpr int64_t TILE = 64, ROWS = 4, CHUNK = 31;  // 31 bytes of 8 bits fit an 8-bit counter
+constexpr int64_t TILE = 64, ROWS = 3, CHUNK = 31;  // 31 bytes of 8 bits fit an 8-bit counter
 
 struct Counts {
     alignas(32) uint8_t of[16][16];
@@ -35,33 +35,37 @@ inline uint8_t pack_byte(const float* x, int64_t count, float above) {
     return byte;
 }
 
-// Weights as tiles of TILE rows: tile, byte of columns, row. counts: +1s of each row.
+// Weights as tiles of TILE rows: tile, byte of columns, row. start: of each row, the result
+// where no bit differs, base + of_counts popcount(w).
 struct Weights {
     std::vector<uint8_t> bits;
-    std::vector<int32_t> counts;
+    std::vector<float> start;
     int64_t rows, bytes;
 
-    Weights(const float* signs, int64_t rows, int64_t columns, int threads)
+    Weights(const float* signs, int64_t rows, int64_t columns, float base, float of_counts,
+            [[maybe_unused]] int threads)
         : rows(rows), bytes((columns + 7) / 8) {
         const int64_t tiles = (rows + TILE - 1) / TILE;
         bits.resize(tiles * bytes * TILE);
-        counts.resize(tiles * TILE);
+        start.resize(tiles * TILE);
         PARALLEL_FOR
         for (int64_t row = 0; row < rows; row++) {
             uint8_t* tile = bits.data() + row / TILE * bytes * TILE + row % TILE;
+            int count = 0;
             for (int64_t b = 0; b < bytes; b++) {
                 uint8_t byte = pack_byte(signs + row * columns + 8 * b, columns - 8 * b, 0);
                 tile[b * TILE] = byte;
-                counts[row] += __builtin_popcount(byte);
+                count += __builtin_popcount(byte);
             }
+            start[row] = base + of_counts * static_cast<float>(count);
         }
     }
 };
 
-// x[row][i] += differing bits of ROWS activation rows and the i-th weight row of a tile, of up to
-// CHUNK bytes. Activations: each byte as two table offsets, 16 times its low and high four bits.
+// x[row][i] += 2^shift times the differing bits of ROWS activation rows and the i-th weight row of
+// a tile, of up to CHUNK bytes. Activations: each byte as two table offsets, 16 times its low and high four bits.
 #ifdef __AVX2__
-inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes,
+inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes, int shift,
                         int32_t (*x)[TILE]) {
     const __m256i low = _mm256_set1_epi8(15);
     const uint8_t* table = TABLE.of[0];
@@ -74,7 +78,7 @@ inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t
         __m256i high1 = _mm256_and_si256(_mm256_srli_epi16(w1, 4), low);
         w0 = _mm256_and_si256(w0, low);
         w1 = _mm256_and_si256(w1, low);
-#pragma GCC unroll 4
+#pragma GCC unroll 3
         for (int64_t r = 0; r < ROWS; r++) {
             auto entry = [&](int64_t half) {
                 return _mm256_broadcastsi128_si256(_mm_load_si128(
@@ -91,17 +95,17 @@ inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t
         alignas(32) uint8_t counted[TILE];
         _mm256_store_si256(reinterpret_cast<__m256i*>(counted), sums[r][0]);
         _mm256_store_si256(reinterpret_cast<__m256i*>(counted) + 1, sums[r][1]);
-        for (int64_t i = 0; i < TILE; i++) x[r][i] += counted[i];
+        for (int64_t i = 0; i < TILE; i++) x[r][i] += counted[i] << shift;
     }
 }
 #else
-inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes,
+inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes, int shift,
                         int32_t (*x)[TILE]) {
     for (int64_t r = 0; r < ROWS; r++)
         for (int64_t b = 0; b < bytes; b++) {
             int activation = rows[r][2 * b] >> 4 | rows[r][2 * b + 1];
             for (int64_t i = 0; i < TILE; i++)
-                x[r][i] += __builtin_popcount(activation ^ tile[b * TILE + i]);
+                x[r][i] += __builtin_popcount(activation ^ tile[b * TILE + i]) << shift;
         }
 }
 #endif
@@ -114,41 +118,38 @@ inline void pack_row(const float* x, int64_t columns, float above, uint8_t* offs
     }
 }
 
-inline bool has_negative(const float* x, int64_t begin, int64_t end) {
-    int found = 0;
-#pragma omp simd reduction(| : found)
-    for (int64_t i = begin; i < end; i++) found |= x[i] < 0;
-    return found;
+// Whether bits are of {-1,+1} rather than {0,1}; the first that is not +1 tells.
+inline bool is_bipolar(const float* bits, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (bits[i] != 1.0f) return bits[i] < 0;
+    return false;  // all +1 is the same in either set
 }
 
-// A plane of activation bits: packed rows, and its factor in the result.
+// A plane of activation bits: packed rows, and the binary logarithm of its factor.
 struct Plane {
     const uint8_t* offsets;
-    float factor;
+    int shift;
 };
 
-// Up to ROWS rows of: base + of_counts popcount(w) - sum over planes of factor X.
+// Up to ROWS rows of the result: start - sum over planes of 2^shift X.
 void multiply_block(const Plane* planes, int64_t count, int64_t present, const Weights& weights,
-                    float base, float of_counts, float* result) {
+                    float* result) {
     const uint8_t* rows[ROWS];
     for (int64_t tile = 0; tile * TILE < weights.rows; tile++) {
-        const int64_t width = std::min(TILE, weights.rows - tile * TILE);
-        const int32_t* counts = weights.counts.data() + tile * TILE;
-        float* out = result + tile * TILE;
-        for (int64_t r = 0; r < present; r++)
-            for (int64_t i = 0; i < width; i++)
-                out[r * weights.rows + i] = base + of_counts * static_cast<float>(counts[i]);
-        for (int64_t p = 0; p < count; p++) {
-            alignas(32) int32_t x[ROWS][TILE] = {};
+        alignas(32) int32_t x[ROWS][TILE] = {};
+        for (int64_t p = 0; p < count; p++)
             for (int64_t b = 0; b < weights.bytes; b += CHUNK) {
                 for (int64_t r = 0; r < ROWS; r++)
                     rows[r] = planes[p].offsets + (std::min(r, present - 1) * weights.bytes + b) * 2;
                 count_chunk(rows, weights.bits.data() + (tile * weights.bytes + b) * TILE,
-                            std::min(CHUNK, weights.bytes - b), x);
+                            std::min(CHUNK, weights.bytes - b), planes[p].shift, x);
             }
-            for (int64_t r = 0; r < present; r++)
-                for (int64_t i = 0; i < width; i++)
-                    out[r * weights.rows + i] -= planes[p].factor * static_cast<float>(x[r][i]);
+        const int64_t width = std::min(TILE, weights.rows - tile * TILE);
+        const float* start = weights.start.data() + tile * TILE;
+        for (int64_t r = 0; r < present; r++) {
+            float* out = result + r * weights.rows + tile * TILE;
+#pragma omp simd
+            for (int64_t i = 0; i < width; i++) out[i] = start[i] - static_cast<float>(x[r][i]);
         }
     }
 }
@@ -157,12 +158,9 @@ void multiply_block(const Plane* planes, int64_t count, int64_t present, const W
 // bits (rows, columns), all {-1,+1} or all {0,1}; signs (outputs, columns): bits @ signs.T
 KERNEL void bit_matmul(const float* bits, const float* signs, float* result, int64_t rows,
                        int64_t columns, int64_t outputs, int threads) {
-    const Weights weights(signs, outputs, columns, threads);
-    int bipolar = 0;  // all +1 is the same in either set
-    for (int64_t r = 0; r < rows && !bipolar; r++)
-        bipolar = has_negative(bits, r * columns, (r + 1) * columns);
+    const bool bipolar = is_bipolar(bits, rows * columns);
     const float base = bipolar ? static_cast<float>(columns) : 0.0f;
-    const float of_counts = bipolar ? 0.0f : 1.0f, factor = bipolar ? 2.0f : 1.0f;
+    const Weights weights(signs, outputs, columns, base, bipolar ? 0.0f : 1.0f, threads);
     PARALLEL_FOR
     for (int64_t block = 0; block < (rows + ROWS - 1) / ROWS; block++) {
         const int64_t first = block * ROWS, present = std::min(ROWS, rows - first);
@@ -170,8 +168,8 @@ KERNEL void bit_matmul(const float* bits, const float* signs, float* result, int
         for (int64_t r = 0; r < present; r++)
             pack_row(bits + (first + r) * columns, columns, 0,
                      offsets.data() + r * weights.bytes * 2);
-        const Plane plane{offsets.data(), factor};
-        multiply_block(&plane, 1, present, weights, base, of_counts, result + first * outputs);
+        const Plane plane{offsets.data(), bipolar ? 1 : 0};
+        multiply_block(&plane, 1, present, weights, result + first * outputs);
     }
 }
 
@@ -180,9 +178,8 @@ KERNEL void bit_matmul(const float* bits, const float* signs, float* result, int
 // low (2 popcount(w) - columns).
 KERNEL void level_matmul(const float* levels, const float* signs, float* result, int64_t low,
                          int64_t rows, int64_t columns, int64_t outputs, int threads) {
-    const Weights weights(signs, outputs, columns, threads);
-    const float base = static_cast<float>(-low * columns);
-    const float of_counts = static_cast<float>(3 + 2 * low);
+    const Weights weights(signs, outputs, columns, static_cast<float>(-low * columns),
+                          static_cast<float>(3 + 2 * low), threads);
     PARALLEL_FOR
     for (int64_t block = 0; block < (rows + ROWS - 1) / ROWS; block++) {
         const int64_t first = block * ROWS, present = std::min(ROWS, rows - first);
@@ -199,7 +196,7 @@ KERNEL void level_matmul(const float* levels, const float* signs, float* result,
             pack_row(row, columns, middle, offsets.data() + r * weights.bytes * 2);
             pack_row(odd.data(), columns, 0.5f, offsets.data() + size + r * weights.bytes * 2);
         }
-        const Plane planes[] = {{offsets.data(), 2.0f}, {offsets.data() + size, 1.0f}};
-        multiply_block(planes, 2, present, weights, base, of_counts, result + first * outputs);
+        const Plane planes[] = {{offsets.data(), 1}, {offsets.data() + size, 0}};
+        multiply_block(planes, 2, present, weights, result + first * outputs);
     }
 }
