@@ -63,13 +63,12 @@ class _ElasticLinear(torch.autograd.Function):
     ) -> Tensor:
         levels = native_ops.elastic_forward(x, beta, alpha, low, high)
         signs, scale = weight_signs(weight)
-        if high - low == 3:
-            product = native_ops.level_matmul(levels, signs, low)
-        else:
-            product = native_ops.bit_matmul(levels, signs)
         ctx.save_for_backward(x, beta, alpha, levels, signs, scale)
         ctx.range = low, high
-        return product.mul_(alpha * scale).add_(bias)
+        unit = alpha * scale
+        if high - low == 3:
+            return native_ops.level_matmul(levels, signs, low, unit, bias)
+        return native_ops.bit_matmul(levels, signs, unit, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -194,20 +194,32 @@ def _matrix(x: Tensor) -> tuple[int, int]:
     return x.numel() // max(columns, 1), columns
 
 
-def bit_matmul(bits: Tensor, signs: Tensor) -> Tensor:
-    """`bits @ signs.T` exactly; bits (..., columns) all {-1,+1} or all {0,1}, signs {-1,+1}."""
+def bit_matmul(
+    bits: Tensor, signs: Tensor, scale: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """`bits @ signs.T` exactly; bits (..., columns) all {-1,+1} or all {0,1}, signs {-1,+1}.
+
+    With scale () and bias (outputs,): that times the scale plus the bias.
+    """
     result = bits.new_empty(*bits.shape[:-1], signs.shape[0])
     sizes = (*_matrix(bits), signs.shape[0])
-    native.call("bit_matmul", bits, signs, result, *sizes, work=bits.numel() * signs.shape[0])
+    work = bits.numel() * signs.shape[0]
+    native.call("bit_matmul", bits, signs, scale, bias, result, *sizes, work=work)
     return result
 
 
-def level_matmul(levels: Tensor, signs: Tensor, low: int) -> Tensor:
-    """`levels @ signs.T` exactly; levels (..., columns) integers from low, 0 or -2, to low + 3."""
+def level_matmul(
+    levels: Tensor,
+    signs: Tensor,
+    low: int,
+    scale: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """As bit_matmul, of levels: integers from low, 0 or -2, to low + 3."""
     result = levels.new_empty(*levels.shape[:-1], signs.shape[0])
-    sizes = (*_matrix(levels), signs.shape[0])
+    sizes = (low, *_matrix(levels), signs.shape[0])
     work = levels.numel() * signs.shape[0]
-    native.call("level_matmul", levels, signs, result, low, *sizes, work=work)
+    native.call("level_matmul", levels, signs, scale, bias, result, *sizes, work=work)
     return result
 
 

@@ -63,7 +63,8 @@ struct Weights {
 };
 
 // x[row][i] += 2^shift times the differing bits of ROWS activation rows and the i-th weight row of
-// a tile, of up to CHUNK bytes. Activations: each byte as two table offsets, 16 times its low and high four bits.
+// a tile, of up to CHUNK bytes. Activations: each byte as two table offsets, 16 times its low and
+// its high four bits.
 #ifdef __AVX2__
 inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes, int shift,
                         int32_t (*x)[TILE]) {
@@ -131,16 +132,23 @@ struct Plane {
     int shift;
 };
 
+// What makes a product a layer's output, product * scale + bias; none without bias.
+struct Affine {
+    const float *scale, *bias;
+};
+
 // Up to ROWS rows of the result: start - sum over planes of 2^shift X.
 void multiply_block(const Plane* planes, int64_t count, int64_t present, const Weights& weights,
-                    float* result) {
+                    Affine affine, float* result) {
     const uint8_t* rows[ROWS];
     for (int64_t tile = 0; tile * TILE < weights.rows; tile++) {
         alignas(32) int32_t x[ROWS][TILE] = {};
         for (int64_t p = 0; p < count; p++)
             for (int64_t b = 0; b < weights.bytes; b += CHUNK) {
-                for (int64_t r = 0; r < ROWS; r++)
-                    rows[r] = planes[p].offsets + (std::min(r, present - 1) * weights.bytes + b) * 2;
+                for (int64_t r = 0; r < ROWS; r++) {
+                    const int64_t row = std::min(r, present - 1);  // the rest is not used
+                    rows[r] = planes[p].offsets + (row * weights.bytes + b) * 2;
+                }
                 count_chunk(rows, weights.bits.data() + (tile * weights.bytes + b) * TILE,
                             std::min(CHUNK, weights.bytes - b), planes[p].shift, x);
             }
@@ -150,14 +158,20 @@ void multiply_block(const Plane* planes, int64_t count, int64_t present, const W
             float* out = result + r * weights.rows + tile * TILE;
 #pragma omp simd
             for (int64_t i = 0; i < width; i++) out[i] = start[i] - static_cast<float>(x[r][i]);
+            if (!affine.bias) continue;
+            const float scale = *affine.scale, *bias = affine.bias + tile * TILE;
+#pragma omp simd
+            for (int64_t i = 0; i < width; i++) out[i] = out[i] * scale + bias[i];
         }
     }
 }
 }  // namespace
 
-// bits (rows, columns), all {-1,+1} or all {0,1}; signs (outputs, columns): bits @ signs.T
-KERNEL void bit_matmul(const float* bits, const float* signs, float* result, int64_t rows,
-                       int64_t columns, int64_t outputs, int threads) {
+// bits (rows, columns), all {-1,+1} or all {0,1}; signs (outputs, columns): bits @ signs.T, and
+// with a bias (outputs,) that times *scale plus the bias
+KERNEL void bit_matmul(const float* bits, const float* signs, const float* scale,
+                       const float* bias, float* result, int64_t rows, int64_t columns,
+                       int64_t outputs, int threads) {
     const bool bipolar = is_bipolar(bits, rows * columns);
     const float base = bipolar ? static_cast<float>(columns) : 0.0f;
     const Weights weights(signs, outputs, columns, base, bipolar ? 0.0f : 1.0f, threads);
@@ -169,15 +183,17 @@ KERNEL void bit_matmul(const float* bits, const float* signs, float* result, int
             pack_row(bits + (first + r) * columns, columns, 0,
                      offsets.data() + r * weights.bytes * 2);
         const Plane plane{offsets.data(), bipolar ? 1 : 0};
-        multiply_block(&plane, 1, present, weights, result + first * outputs);
+        multiply_block(&plane, 1, present, weights, {scale, bias},
+                       result + first * outputs);
     }
 }
 
 // levels (rows, columns): integers from low, 0 or -2, to low + 3; otherwise as bit_matmul.
 // level - low has two bits, the planes; low times the sum of a weight row is
 // low (2 popcount(w) - columns).
-KERNEL void level_matmul(const float* levels, const float* signs, float* result, int64_t low,
-                         int64_t rows, int64_t columns, int64_t outputs, int threads) {
+KERNEL void level_matmul(const float* levels, const float* signs, const float* scale,
+                         const float* bias, float* result, int64_t low, int64_t rows,
+                         int64_t columns, int64_t outputs, int threads) {
     const Weights weights(signs, outputs, columns, static_cast<float>(-low * columns),
                           static_cast<float>(3 + 2 * low), threads);
     PARALLEL_FOR
@@ -197,6 +213,7 @@ KERNEL void level_matmul(const float* levels, const float* signs, float* result,
             pack_row(odd.data(), columns, 0.5f, offsets.data() + size + r * weights.bytes * 2);
         }
         const Plane planes[] = {{offsets.data(), 1}, {offsets.data() + size, 0}};
-        multiply_block(planes, 2, present, weights, result + first * outputs);
+        multiply_block(planes, 2, present, weights, {scale, bias},
+                       result + first * outputs);
     }
 }

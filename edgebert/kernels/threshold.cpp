@@ -55,8 +55,8 @@ inline void relu_row(const float* g, const float* a, const float* unit, const fl
 // Gradients of the threshold of a linear layer. unit, bias, beta: (columns,); sums: (4, columns),
 // the gradients of unit, bias, beta and alpha before their reduction to a scalar.
 KERNEL void threshold_backward(const float* grads, const float* values, const float* unit,
-                               const float* bias, const float* beta, const float* alpha, int64_t relu,
-                               float* grad_values, float* sums, int64_t rows, int64_t columns,
+                               const float* bias, const float* beta, const float* alpha,
+                               int64_t relu, float* grad_values, float* sums, int64_t rows, int64_t columns,
                                int threads) {
     std::vector<float> partial(BLOCKS * 4 * columns, 0.0f);
     PARALLEL_FOR
@@ -116,8 +116,8 @@ KERNEL void affine_backward(const float* grads, const float* values, const float
 }
 
 // clip(x + y, low, high)
-KERNEL void saturating_add(const float* x, const float* y, float* result, double lowest, double highest,
-                           int64_t count, int threads) {
+KERNEL void saturating_add(const float* x, const float* y, float* result, double lowest,
+                           double highest, int64_t count, int threads) {
     const float low = static_cast<float>(lowest), high = static_cast<float>(highest);
     PARALLEL_FOR
     for (int64_t block = 0; block < BLOCKS; block++) {
