@@ -38,9 +38,9 @@ KERNEL void softmax_forward(const float* scores, const float* table, int64_t dep
 // Gradients of softmax(scale * scores) and the elastic {0,1} quantizer. alpha, beta: (heads,);
 // sums: (3, batch * heads), each plane's gradients of scale, beta and alpha.
 KERNEL void softmax_backward(const float* grads, const float* scores, const float* p,
-                             const float* unit, const float* alpha, const float* beta, const uint8_t* keys,
-                             float* grad_scores, float* sums, int64_t batch, int64_t heads,
-                             int64_t tokens, int threads) {
+                             const float* unit, const float* alpha, const float* beta,
+                             const uint8_t* keys, float* grad_scores, float* sums, int64_t batch,
+                             int64_t heads, int64_t tokens, int threads) {
     const float scale = *unit;
     PARALLEL_FOR
     for (int64_t plane = 0; plane < batch * heads; plane++) {

@@ -3,15 +3,16 @@
 // With X = popcount(a ^ w) over the bits of an activation row and a weight row (bit 1: weight +1):
 //   activations {-1,+1}:  a . w = columns - 2 X
 //   activations {0,1}:    a . w = popcount(w) - X
-// and a level is a weighted sum of such planes. Counting goes by table: a shuffle looks up the
-// 4-bit counts of 32 weight rows at once.
+// and a level is a weighted sum of such planes. Counting goes by table: four bits of an activation
+// row choose a table of 16 counts, which a shuffle looks up for four bits of 32 weight rows.
 #include "common.hpp"
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
 namespace {
-constexpr int64_t TILE = 64, ROWS = 3, CHUNK = 31;  // 31 bytes of 8 bits fit an 8-bit counter
+constexpr int64_t TILE = 128, ROWS = 16;
+constexpr int64_t CHUNK = 31;  // bytes of columns whose bits an 8-bit counter can count
 
 struct Counts {
     alignas(32) uint8_t of[16][16];
@@ -35,8 +36,8 @@ inline uint8_t pack_byte(const float* x, int64_t count, float above) {
     return byte;
 }
 
-// Weights as tiles of TILE rows: tile, byte of columns, row. start: of each row, the result
-// where no bit differs, base + of_counts popcount(w).
+// Weights as tiles of TILE rows: tile, byte of columns, low or high four bits, row. start: of each
+// row, the result where no bit differs, base + of_counts popcount(w).
 struct Weights {
     std::vector<uint8_t> bits;
     std::vector<float> start;
@@ -46,15 +47,16 @@ struct Weights {
             [[maybe_unused]] int threads)
         : rows(rows), bytes((columns + 7) / 8) {
         const int64_t tiles = (rows + TILE - 1) / TILE;
-        bits.resize(tiles * bytes * TILE);
+        bits.resize(tiles * bytes * 2 * TILE);
         start.resize(tiles * TILE);
         PARALLEL_FOR
         for (int64_t row = 0; row < rows; row++) {
-            uint8_t* tile = bits.data() + row / TILE * bytes * TILE + row % TILE;
+            uint8_t* tile = bits.data() + row / TILE * bytes * 2 * TILE + row % TILE;
             int count = 0;
             for (int64_t b = 0; b < bytes; b++) {
                 uint8_t byte = pack_byte(signs + row * columns + 8 * b, columns - 8 * b, 0);
-                tile[b * TILE] = byte;
+                tile[2 * b * TILE] = byte & 15;
+                tile[(2 * b + 1) * TILE] = byte >> 4;
                 count += __builtin_popcount(byte);
             }
             start[row] = base + of_counts * static_cast<float>(count);
@@ -62,52 +64,40 @@ struct Weights {
     }
 };
 
-// x[row][i] += 2^shift times the differing bits of ROWS activation rows and the i-th weight row of
-// a tile, of up to CHUNK bytes. Activations: each byte as two table offsets, 16 times its low and
-// its high four bits.
+// x[i] += 2^shift times the differing bits of an activation row and the i-th weight row of a tile,
+// of up to CHUNK bytes. The activations: each byte as two table offsets, 16 times its low and its
+// high four bits.
 #ifdef __AVX2__
-inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes, int shift,
-                        int32_t (*x)[TILE]) {
-    const __m256i low = _mm256_set1_epi8(15);
+inline void count_chunk(const uint8_t* offsets, const uint8_t* tile, int64_t bytes, int shift,
+                        int32_t* x) {
+    constexpr int64_t VECTORS = TILE / 32;
     const uint8_t* table = TABLE.of[0];
-    __m256i sums[ROWS][2];
-    for (auto& sum : sums) sum[0] = sum[1] = _mm256_setzero_si256();
-    for (int64_t b = 0; b < bytes; b++) {
-        const __m256i* w = reinterpret_cast<const __m256i*>(tile + b * TILE);
-        __m256i w0 = _mm256_loadu_si256(w), w1 = _mm256_loadu_si256(w + 1);
-        __m256i high0 = _mm256_and_si256(_mm256_srli_epi16(w0, 4), low);
-        __m256i high1 = _mm256_and_si256(_mm256_srli_epi16(w1, 4), low);
-        w0 = _mm256_and_si256(w0, low);
-        w1 = _mm256_and_si256(w1, low);
-#pragma GCC unroll 3
-        for (int64_t r = 0; r < ROWS; r++) {
-            auto entry = [&](int64_t half) {
-                return _mm256_broadcastsi128_si256(_mm_load_si128(
-                    reinterpret_cast<const __m128i*>(table + rows[r][2 * b + half])));
-            };
-            __m256i t0 = entry(0), t1 = entry(1);
-            sums[r][0] = _mm256_add_epi8(sums[r][0], _mm256_shuffle_epi8(t0, w0));
-            sums[r][1] = _mm256_add_epi8(sums[r][1], _mm256_shuffle_epi8(t0, w1));
-            sums[r][0] = _mm256_add_epi8(sums[r][0], _mm256_shuffle_epi8(t1, high0));
-            sums[r][1] = _mm256_add_epi8(sums[r][1], _mm256_shuffle_epi8(t1, high1));
+    const __m256i* w = reinterpret_cast<const __m256i*>(tile);
+    __m256i sums[VECTORS] = {};
+    auto entry = [&](int64_t i) {
+        return _mm256_broadcastsi128_si256(
+            _mm_load_si128(reinterpret_cast<const __m128i*>(table + offsets[i])));
+    };
+    for (int64_t b = 0; b < bytes; b++, w += 2 * VECTORS) {
+        const __m256i low = entry(2 * b), high = entry(2 * b + 1);
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < VECTORS; j++) {
+            __m256i first = _mm256_shuffle_epi8(low, _mm256_loadu_si256(w + j));
+            __m256i second = _mm256_shuffle_epi8(high, _mm256_loadu_si256(w + VECTORS + j));
+            sums[j] = _mm256_add_epi8(sums[j], _mm256_add_epi8(first, second));
         }
     }
-    for (int64_t r = 0; r < ROWS; r++) {
-        alignas(32) uint8_t counted[TILE];
-        _mm256_store_si256(reinterpret_cast<__m256i*>(counted), sums[r][0]);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(counted) + 1, sums[r][1]);
-        for (int64_t i = 0; i < TILE; i++) x[r][i] += counted[i] << shift;
-    }
+    alignas(32) uint8_t counted[TILE];
+    for (int64_t j = 0; j < VECTORS; j++)
+        _mm256_store_si256(reinterpret_cast<__m256i*>(counted) + j, sums[j]);
+    for (int64_t i = 0; i < TILE; i++) x[i] += counted[i] << shift;
 }
 #else
-inline void count_chunk(const uint8_t* const* rows, const uint8_t* tile, int64_t bytes, int shift,
-                        int32_t (*x)[TILE]) {
-    for (int64_t r = 0; r < ROWS; r++)
-        for (int64_t b = 0; b < bytes; b++) {
-            int activation = rows[r][2 * b] >> 4 | rows[r][2 * b + 1];
-            for (int64_t i = 0; i < TILE; i++)
-                x[r][i] += __builtin_popcount(activation ^ tile[b * TILE + i]) << shift;
-        }
+inline void count_chunk(const uint8_t* offsets, const uint8_t* tile, int64_t bytes, int shift,
+                        int32_t* x) {
+    for (int64_t b = 0; b < 2 * bytes; b++)
+        for (int64_t i = 0; i < TILE; i++)
+            x[i] += TABLE.of[0][offsets[b] + tile[b * TILE + i]] << shift;
 }
 #endif
 
@@ -140,17 +130,18 @@ struct Affine {
 // Up to ROWS rows of the result: start - sum over planes of 2^shift X.
 void multiply_block(const Plane* planes, int64_t count, int64_t present, const Weights& weights,
                     Affine affine, float* result) {
-    const uint8_t* rows[ROWS];
+    const int64_t chunks = (weights.bytes + CHUNK - 1) / CHUNK;
     for (int64_t tile = 0; tile * TILE < weights.rows; tile++) {
         alignas(32) int32_t x[ROWS][TILE] = {};
         for (int64_t p = 0; p < count; p++)
-            for (int64_t b = 0; b < weights.bytes; b += CHUNK) {
-                for (int64_t r = 0; r < ROWS; r++) {
-                    const int64_t row = std::min(r, present - 1);  // the rest is not used
-                    rows[r] = planes[p].offsets + (row * weights.bytes + b) * 2;
-                }
-                count_chunk(rows, weights.bits.data() + (tile * weights.bytes + b) * TILE,
-                            std::min(CHUNK, weights.bytes - b), planes[p].shift, x);
+            for (int64_t chunk = 0; chunk < chunks; chunk++) {
+                const int64_t begin = weights.bytes * chunk / chunks;
+                const int64_t bytes = weights.bytes * (chunk + 1) / chunks - begin;
+                const uint8_t* w =
+                    weights.bits.data() + (tile * weights.bytes + begin) * 2 * TILE;
+                for (int64_t r = 0; r < present; r++)
+                    count_chunk(planes[p].offsets + (r * weights.bytes + begin) * 2, w, bytes,
+                                planes[p].shift, x[r]);
             }
         const int64_t width = std::min(TILE, weights.rows - tile * TILE);
         const float* start = weights.start.data() + tile * TILE;

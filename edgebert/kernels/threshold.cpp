@@ -56,8 +56,8 @@ inline void relu_row(const float* g, const float* a, const float* unit, const fl
 // the gradients of unit, bias, beta and alpha before their reduction to a scalar.
 KERNEL void threshold_backward(const float* grads, const float* values, const float* unit,
                                const float* bias, const float* beta, const float* alpha,
-                               int64_t relu, float* grad_values, float* sums, int64_t rows, int64_t columns,
-                               int threads) {
+                               int64_t relu, float* grad_values, float* sums, int64_t rows,
+                               int64_t columns, int threads) {
     std::vector<float> partial(BLOCKS * 4 * columns, 0.0f);
     PARALLEL_FOR
     for (int64_t block = 0; block < BLOCKS; block++) {
