@@ -11,6 +11,7 @@ repository:
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -62,6 +63,8 @@ def main() -> None:
     data = {
         "machine": machine(),
         "torch": torch.__version__,
+        "load_average": round(os.getloadavg()[0], 1),  # above 2, others took part
+        "cores": os.cpu_count(),
         "kernels": native.describe(),
         "batch_size": load_config("tiny").train.batch_size,
         "results": results,
@@ -191,7 +194,8 @@ def report(data: dict[str, Any]) -> str:
         "Both take the same padded batches in turns; the ratios are medians over the batches, of",
         "wall and of processor time.",
         "",
-        f"Machine: {data['machine']}; torch {data['torch']}; {data['kernels']}.",
+        f"Machine: {data['machine']}, {data['cores']} cores, load average {data['load_average']} "
+        f"at the end; torch {data['torch']}; {data['kernels']}.",
         "",
         "| size | threads | ours | plain | ours / plain, wall | ours / plain, CPU |",
         "| --- | --- | --- | --- | --- | --- |",
