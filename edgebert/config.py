@@ -95,7 +95,7 @@ class TrainConfig:
     precision: str = "auto"  # auto | fp32 | bf16: of the float matmuls (auto: bf16 on GPUs)
     eval_every: int = 0  # steps between evaluations; 0: once an epoch
     checkpoint_every: int = 500  # steps between checkpoints; always at a stage's end
-    choose: str = "best"  # best | last: which checkpoint of a stage goes on
+    choose: str = "best"  # best (the later of equal ones) | last: what a stage hands on
     held_out: float = 0.0  # fraction of train used to choose, instead of dev
 
     def __post_init__(self) -> None:

@@ -72,7 +72,7 @@ def test_the_best_step_of_a_stage_goes_on(finished: Path) -> None:
         }
         result = load_run(finished, stage).stage
         assert result.metrics["accuracy"] == max(scores.values())
-        assert result.step == min(s for s, v in scores.items() if v == max(scores.values()))
+        assert result.step == max(s for s, v in scores.items() if v == max(scores.values()))
 
 
 def test_a_loaded_run_scores_what_its_training_reported(data: Path, finished: Path) -> None:
