@@ -7,6 +7,9 @@ torch.optim.AdamW as it comes. Both take the same padded batches in turns. Run f
 repository:
 
     python -m benchmarks.train_speed
+
+Where other programs take part of the cores, OMP_WAIT_POLICY=PASSIVE keeps two threads from waiting
+for each other busily.
 """
 
 import argparse
@@ -63,6 +66,7 @@ def main() -> None:
     data = {
         "machine": machine(),
         "torch": torch.__version__,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "load_average": round(os.getloadavg()[0], 1),  # above 2, others took part
         "cores": os.cpu_count(),
         "kernels": native.describe(),
@@ -195,7 +199,8 @@ def report(data: dict[str, Any]) -> str:
         "wall and of processor time.",
         "",
         f"Machine: {data['machine']}, {data['cores']} cores, load average {data['load_average']} "
-        f"at the end; torch {data['torch']}; {data['kernels']}.",
+        f"at the end; torch {data['torch']}; {data['kernels']}; "
+        f"OMP_WAIT_POLICY {data['omp_wait_policy']}.",
         "",
         "| size | threads | ours | plain | ours / plain, wall | ours / plain, CPU |",
         "| --- | --- | --- | --- | --- | --- |",
