@@ -58,11 +58,11 @@ test: lint
 	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(TEST_WORKERS)
 
 test-slow: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m slow -n $(TEST_WORKERS)
 
 bench: setup
-	$(BIN)/python benchmarks/train_speed.py
-	$(BIN)/python benchmarks/inference_speed.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.train_speed
+	$(BIN)/python -m benchmarks.inference_speed
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
