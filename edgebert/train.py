@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from edgebert import native
 from edgebert.config import Config, parse_schedule
 from edgebert.context import Context, Interrupted
 from edgebert.errors import UserError
@@ -54,6 +55,8 @@ def train(
     accelerator = make_accelerator(device)
     if not accelerator.is_main_process:
         say, progress = _silent, False
+    if accelerator.device.type == "cpu":
+        say(f"training on the CPU, {torch.get_num_threads()} threads, {native.describe()}")
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
     info = run_info(inputs, data, init, max_steps)
