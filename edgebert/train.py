@@ -55,8 +55,6 @@ def train(
     accelerator = make_accelerator(device)
     if not accelerator.is_main_process:
         say, progress = _silent, False
-    if accelerator.device.type == "cpu":
-        say(f"training on the CPU, {torch.get_num_threads()} threads, {native.describe()}")
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
     info = run_info(inputs, data, init, max_steps)
@@ -72,6 +70,8 @@ def train(
         TrainLog(folder.metrics, folder.tensorboard, accelerator.is_main_process) as log,
         _stop_signal() as stop,
     ):
+        if accelerator.device.type == "cpu":
+            say(f"training on the CPU: {torch.get_num_threads()} threads, {native.describe()}")
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         try:
             results = _run_stages(context, info, init, first)
