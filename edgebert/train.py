@@ -70,8 +70,6 @@ def train(
         TrainLog(folder.metrics, folder.tensorboard, accelerator.is_main_process) as log,
         _stop_signal() as stop,
     ):
-        if accelerator.device.type == "cpu":
-            say(f"training on the CPU: {torch.get_num_threads()} threads, {native.describe()}")
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         try:
             results = _run_stages(context, info, init, first)
@@ -106,6 +104,9 @@ def _run_stages(
     steps = 0
     if begin == len(schedule):
         context.say("nothing to do: every stage is trained")
+    elif context.accelerator.device.type == "cpu":
+        threads = torch.get_num_threads()
+        context.say(f"training on the CPU: {threads} threads, {native.describe()}")
     for index, bits in enumerate(schedule):
         split = context.inputs.train_and_text if index else context.inputs.train
         here = stage_steps(config.train, bits, len(split), context.max_steps)
