@@ -61,7 +61,7 @@ test-slow: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -q -m slow -n $(TEST_WORKERS)
 
 bench: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.train_speed
+	GOMP_SPINCOUNT=4000 $(BIN)/python -m benchmarks.train_speed
 	$(BIN)/python -m benchmarks.inference_speed
 
 clean:

@@ -29,8 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status: 0 done, 1 a difference found, 2 a user's error."""
-    # Waiting threads that spin slow every other process down, by 20 times seen on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _bound_spinning()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -72,6 +71,17 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--debug", action="store_true", help="show a traceback on errors")
         command.set_defaults(command=run)
     return parser
+
+
+def _bound_spinning() -> None:
+    """Let OpenMP's threads wait busily for a moment only, unless the user says how to wait.
+
+    By default they spin for milliseconds, which on a busy machine made training 20 times slower;
+    sleeping at once halves the speed of small models on an idle one. This number keeps most of
+    both (`python -m benchmarks.train_speed --sizes tiny`). To be set before torch loads.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "4000"
 
 
 def _train(options: argparse.Namespace) -> int:
