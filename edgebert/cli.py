@@ -76,9 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _bound_spinning() -> None:
     """Let OpenMP's threads wait busily for a moment only, unless the user says how to wait.
 
-    By default they spin for milliseconds, which on a busy machine made training 20 times slower;
-    sleeping at once halves the speed of small models on an idle one. This number keeps most of
-    both (`python -m benchmarks.train_speed --sizes tiny`). To be set before torch loads.
+    By default they spin for milliseconds, which makes training crawl on a busy machine; sleeping at
+    once slows small models on an idle one. This number keeps most of both: compare by
+    `python -m benchmarks.train_speed --sizes tiny`. To be set before torch loads.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "4000"

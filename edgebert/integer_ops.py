@@ -75,7 +75,7 @@ def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
 
     bits all in {-1,+1} or all in {0,1}. int8 arithmetic on GPUs and on CPUs with VNNI, counted
     bits on other CPUs; without kernels float32, which is just as exact below 2^24 (int8 products
-    are emulated on such CPUs, some 25 times slower than float32).
+    are emulated on such CPUs, and slow).
     """
     rows = bits.reshape(-1, bits.shape[-1])
     aligned = bits.shape[-1] % 16 == 0 and signs.shape[0] % 16 == 0 and rows.shape[0] > 16
