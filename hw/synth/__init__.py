@@ -1,0 +1,1 @@
+"""Synthesis of the RTL with Yosys: how much of a part a kernel takes."""
