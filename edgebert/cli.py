@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("predict", "classify a sentence or a pair", _add_predict, _predict),
         ("export", "write a run as an integer model", _add_export, _export),
         ("verify", "prove that every engine computes the same integers", _add_verify, _verify),
+        ("text", "write unlabelled sentences for distill.text", _add_text, _text),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         add_options(command)
@@ -114,14 +115,28 @@ def _verify(options: argparse.Namespace) -> int:
     return verify(options)
 
 
+def _text(options: argparse.Namespace) -> int:
+    from edgebert.commands import text
+
+    return text(options)
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--config", required=True, metavar="NAME|FILE", help="tiny, mini, small, minilm, base "
-        "or a YAML file")
+    add(
+        "--config",
+        required=True,
+        metavar="NAME|FILE",
+        help="tiny, mini, small, minilm, base or a YAML file",
+    )
     _add_task(parser)
     add("--out", required=True, metavar="RUN", help="folder of the run")
-    add("--init", metavar="SOURCE", help="minilm, a folder or a hub id of pre-trained "
-        "weights, or none; the configuration's by default")
+    add(
+        "--init",
+        metavar="SOURCE",
+        help="minilm, a folder or a hub id of pre-trained "
+        "weights, or none; the configuration's by default",
+    )
     add("--schedule", help="stages, such as w32a32,w1a2,w1a1")
     add("--epochs", type=float, metavar="N", help="of every stage")
     add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in every stage")
@@ -131,8 +146,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--force", action="store_true", help="replace the run in --out")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as "
-        "distill.text=FILE; may be repeated")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as distill.text=FILE; may be repeated",
+    )
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +187,13 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     add("--engines", metavar="NAMES", help="some of torch,ort,encoder,qonnx,fast; all by default")
     add("--run", metavar="RUN", help="the run that was exported, if it was moved since")
     add("--json", metavar="FILE", help="write the result to FILE")
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--out", required=True, metavar="FILE", help="a sentence a line, from IMDB reviews")
+    add("--task", help="leave out the sentences of this task's dev set")
+    add("--data", metavar="DIR", help="folder of the task's files")
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:

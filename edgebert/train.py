@@ -21,6 +21,7 @@ from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
 from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
+from edgebert.soft_labels import load_teacher, soft_labels
 from edgebert.stages import Stage
 from edgebert.trainlog import TrainLog
 
@@ -58,6 +59,8 @@ def train(
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
     info = run_info(inputs, data, init, max_steps)
+    name = config.distill.teacher
+    teacher = None if name is None else load_teacher(name, inputs)
     first = None if resume else _first_model(config, inputs, init)
     folder = RunFolder(out)
     if resume:
@@ -71,6 +74,9 @@ def train(
         _stop_signal() as stop,
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
+        if teacher is not None:
+            soft = soft_labels(teacher, inputs.train_and_text, folder.path, accelerator, progress)
+            context = replace(context, soft_labels=soft)
         try:
             results = _run_stages(context, info, init, first)
         except Interrupted as stopped:
@@ -108,8 +114,7 @@ def _run_stages(
         threads = torch.get_num_threads()
         context.say(f"training on the CPU: {threads} threads, {native.describe()}")
     for index, bits in enumerate(schedule):
-        split = context.inputs.train_and_text if index else context.inputs.train
-        here = stage_steps(config.train, bits, len(split), context.max_steps)
+        here = stage_steps(config.train, bits, len(context.split(index)), context.max_steps)
         if index >= begin:
             teacher = folder.load_stage(schedule[index - 1], config, info) if index else None
             if teacher is None:

@@ -1,0 +1,48 @@
+"""Unlabelled sentences of the IMDB reviews."""
+
+import pytest
+
+from edgebert import corpus
+from edgebert.cli import main
+from edgebert.corpus import comparable, imdb_sentences, split_sentences
+
+
+def test_a_text_splits_where_sentences_end() -> None:
+    text = 'One of the best.<br /><br />It isn\'t long ("90 min."). "Great!" she said.'
+    text += "  No... Yes?! A"
+    assert split_sentences(text) == [
+        "One of the best.",
+        'It isn\'t long ("90 min.").',
+        '"Great!" she said.',
+        "No...",
+        "Yes?!",
+        "A",
+    ]
+
+
+def test_sentences_compare_by_their_letters_and_digits() -> None:
+    assert comparable("It 's  a 5-star Film !") == comparable("it's a 5 star film")
+    assert comparable("a film") != comparable("a films")
+
+
+def test_every_sentence_comes_once_and_excluded_ones_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    reviews = ["I liked it a lot. Not for me, sorry. Bad.", "i liked it, a lot! A new one here."]
+    monkeypatch.setattr(corpus, "review_rows", lambda source: [(text, "1") for text in reviews])
+    assert imdb_sentences() == ["I liked it a lot.", "Not for me, sorry.", "A new one here."]
+    assert imdb_sentences(["not for me , sorry ."]) == ["I liked it a lot.", "A new one here."]
+
+
+def test_the_command_writes_a_sentence_a_line(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path_factory.mktemp("text") / "imdb.txt"
+    assert main(["text", "--out", str(out)]) == 0
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(set(lines)) > 200_000
+    assert all(3 <= len(line.split()) <= 60 and "<br" not in line for line in lines)
+    assert f"{len(lines):,} sentences" in capsys.readouterr().err
+
+
+def test_data_without_a_task_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["text", "--out", "x.txt", "--data", "somewhere"]) == 2
+    assert "--data: expected a --task with it" in capsys.readouterr().err
