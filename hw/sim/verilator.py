@@ -70,7 +70,7 @@ def lint(top: str, parameters: Mapping[str, Parameter], folder: Path = RTL) -> s
     """
     waivers = [str(WAIVERS)] if WAIVERS.exists() else []
     command = ["--lint-only", "-Wall", "--no-timing", "-y", str(folder), "--top-module", top]
-    command += [*_parameters(parameters), *waivers, str(folder / f"{top}.sv")]
+    command += [*_parameters(parameters), *waivers, *map(str, closure(top, folder))]
     return _run(_verilator(command), check=False)
 
 
