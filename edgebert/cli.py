@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("export", "write a run as an integer model", _add_export, _export),
         ("verify", "prove that every engine computes the same integers", _add_verify, _verify),
         ("text", "write unlabelled sentences for distill.text", _add_text, _text),
+        ("zoo", "list the trained models that ship with edgebert, or get one", _add_zoo, _zoo),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         add_options(command)
@@ -119,6 +120,12 @@ def _text(options: argparse.Namespace) -> int:
     from edgebert.commands import text
 
     return text(options)
+
+
+def _zoo(options: argparse.Namespace) -> int:
+    from edgebert.commands import zoo_get, zoo_list
+
+    return zoo_list(options) if options.action == "list" else zoo_get(options)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +201,17 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="FILE", help="a sentence a line, from IMDB reviews")
     add("--task", help="leave out the sentences of this task's dev set")
     add("--data", metavar="DIR", help="folder of the task's files")
+
+
+def _add_zoo(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("list", help="every model with its figures")
+    show.add_argument("--json", metavar="FILE", help="write the list to FILE")
+    get = actions.add_parser("get", help="make the export of one model")
+    get.add_argument("name", metavar="NAME", help="CONFIG-TASK, such as mini-sst2")
+    get.add_argument("--out", required=True, metavar="EXPORT", help="folder of the export")
+    get.add_argument("--target", choices=("pynq", "onnx"), help="onnx by default")
+    get.add_argument("--force", action="store_true", help="replace the export in --out")
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:

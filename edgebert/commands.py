@@ -179,6 +179,37 @@ def text(options: argparse.Namespace) -> int:
     return 0
 
 
+def zoo_list(options: argparse.Namespace) -> int:
+    """`edgebert zoo list`."""
+    from dataclasses import asdict
+
+    from edgebert.zoo import read_index
+
+    models = read_index().values()
+    header = ["model", "metric", "teacher", "w1a2", "w1a1", "MB"]
+    rows = [
+        [m.name, m.metric, *(f"{v:.4f}" for v in (m.teacher, m.w1a2, m.integer))]
+        + [f"{m.bytes / 1e6:.2f}"]
+        for m in models
+    ]
+    print_table(header, rows)
+    write_json(options.json, {"models": [asdict(model) for model in models]})
+    return 0
+
+
+def zoo_get(options: argparse.Namespace) -> int:
+    """`edgebert zoo get`."""
+    from edgebert.zoo import find, model_file
+    from export.package import rebuild
+
+    out = Path(options.out)
+    exported = rebuild(out, model_file(find(options.name)), options.target, force=options.force)
+    files = exported.manifest["files"]
+    rows = [[name, f"{entry['bytes']:,}"] for name, entry in sorted(files.items())]
+    print_table([str(out), "bytes"], rows)
+    return 0
+
+
 def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]:
     """The engines of a list such as `torch,ort,fast`; all of them without one."""
     if names is None:

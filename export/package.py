@@ -96,10 +96,15 @@ def write_export(
     return load_export(out)
 
 
-def rebuild(out: Path, model_path: Path, *, force: bool = False) -> Export:
-    """Make the export directory again from its `integer.safetensors`, byte for byte."""
+def rebuild(
+    out: Path, model_path: Path, target: str | None = None, *, force: bool = False
+) -> Export:
+    """Make the export directory again from its `integer.safetensors`, byte for byte.
+
+    target: another one than the file was written for.
+    """
     model = load_integer_model(model_path)
-    return write_export(out, model, model.config.get("target", "onnx"), force=force)
+    return write_export(out, model, target or model.config.get("target", "onnx"), force=force)
 
 
 def load_export(path: Path) -> Export:

@@ -1,0 +1,206 @@
+"""Accuracy of trained runs: collect their figures, and write benchmarks/accuracy.md.
+
+    python -m benchmarks.accuracy RUN ... --data GLUE    add runs to accuracy.json, write the table
+    python -m benchmarks.accuracy                        write the table from accuracy.json
+
+Figures of the stages come from the runs' own stage files. One is computed here: the W1A1 model with
+float scales, softmax and LayerNorm, on the weights of the deployed one.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+
+from edgebert.batches import encode_split
+from edgebert.config import Bits, load_config, parse_schedule, to_dict
+from edgebert.evaluate import evaluate
+from edgebert.model import BinaryBert
+from edgebert.rundir import LoadedRun, RunFolder, load_run
+from edgebert.tasks import load_task
+
+FILE = Path(__file__).with_suffix(".json")
+TABLE = Path(__file__).with_suffix(".md")
+HEADER = """# Accuracy of trained models
+
+Main metric on the task's dev set (accuracy; Matthews' correlation for CoLA; the mean of Pearson's
+and Spearman's correlation for STS-B), in percent. `teacher` is the full-precision first stage of
+the run, `w1a2` and `w1a1` the stages that follow, each taught by the one before. `float`: the W1A1
+model with float scales, softmax and LayerNorm; `integer`: what is deployed: the last stage is
+trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
+computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
+dev itself, which flatters. MB is the packed integer model, encoder and embeddings. Hours are
+optimization time, on a machine that did other work too: no figure of speed.
+
+Measured; made by `python -m benchmarks.accuracy` from the runs' own files.
+"""
+CONFIGS = ("tiny", "mini", "small", "minilm", "base")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The figures of one run; metrics are of dev."""
+
+    name: str
+    config: str  # the named configuration whose model it has
+    task: str
+    metric: str
+    seed: int
+    stages: Mapping[str, float]
+    float_w1a1: float
+    chosen_by: str
+    parameters: str  # what its configuration changes in the named one
+    seconds: int
+    megabytes: float
+
+    @property
+    def gap(self) -> float:
+        """Teacher less integers, in points."""
+        return 100 * (self.stages["w32a32"] - self.stages["w1a1"])
+
+
+def collect(path: Path, data: Path | None) -> Record:
+    """The figures of a finished run."""
+    run = load_run(path)
+    folder = RunFolder(path)
+    metric = run.info.metric
+    stages = {
+        bits.name: folder.read_stage(bits).metrics[metric]
+        for bits in parse_schedule(run.config.train.schedule)
+    }
+    name = config_name(run)
+    return Record(
+        name=path.name,
+        config=name,
+        task=run.info.task,
+        metric=metric,
+        seed=run.config.train.seed,
+        stages=stages,
+        float_w1a1=float_metric(run, data),
+        chosen_by="held-out" if run.config.train.held_out else "dev",
+        parameters=changes(run, name),
+        seconds=round(stage_seconds(folder)),
+        megabytes=round(packed_bytes(run) / 1e6, 2),
+    )
+
+
+def float_metric(run: LoadedRun, data: Path | None) -> float:
+    """Main metric on dev of the last stage's model without the deployed arithmetic."""
+    model = BinaryBert(
+        run.config.model, run.config.arithmetic, run.info.outputs, Bits(1, 1), deploy=False
+    )
+    model.load_state_dict(run.model.state_dict())
+    task = load_task(run.info.task, data)
+    split = encode_split(run.tokenizer, task.dev)
+    result = evaluate(model.eval(), split, task.metric, task.regression)
+    return float(result.metrics[task.metric])
+
+
+def config_name(run: LoadedRun) -> str:
+    """The named configuration with the run's architecture, or its sizes."""
+    for name in CONFIGS:
+        if load_config(name).model == run.config.model:
+            return name
+    m = run.config.model
+    return f"L{m.layers}H{m.hidden}A{m.heads}F{m.ffn}"
+
+
+def changes(run: LoadedRun, name: str) -> str:
+    """What the run's training changes in the named configuration, without any path."""
+    if name not in CONFIGS:
+        return ""
+    named, ours = to_dict(load_config(name)), to_dict(run.config)
+    found = []
+    for section in ("train", "distill"):
+        for key, value in ours[section].items():
+            if value != named[section][key] and key != "seed":
+                shown = Path(value).name if isinstance(value, str) and "/" in value else value
+                found.append(f"{section}.{key}={shown}")
+    return " ".join(found).replace("'", "")
+
+
+def stage_seconds(folder: RunFolder) -> float:
+    """Optimization time of all stages, from the run's log."""
+    last: dict[str, float] = {}
+    for line in folder.metrics.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        last[entry["stage"]] = entry["seconds"]
+    return sum(last.values())
+
+
+def packed_bytes(run: LoadedRun) -> int:
+    """Size of the integer model, without its vocabulary file."""
+    from export.lower import lower_tensors
+    from hw.integer_model import expected_shapes, narrowed
+
+    config = {**to_dict(run.config), "labels": list(run.info.labels)}
+    config["regression"] = run.info.regression
+    binary = {name for name, (_, is_binary) in expected_shapes(config).items() if is_binary}
+    return sum(
+        -(-tensor.shape[-1] // 8) * (tensor.size // tensor.shape[-1])
+        if name in binary
+        else narrowed(tensor).nbytes
+        for name, tensor in lower_tensors(run.model).items()
+    )
+
+
+def read_records() -> list[Record]:
+    """The records of accuracy.json; none if there is no such file."""
+    if not FILE.is_file():
+        return []
+    return [Record(**entry) for entry in json.loads(FILE.read_text(encoding="utf-8"))]
+
+
+def write_records(records: Sequence[Record]) -> None:
+    """Write accuracy.json and accuracy.md."""
+    ordered = sorted(records, key=lambda r: (r.config, r.task, r.name))
+    FILE.write_text(json.dumps([asdict(record) for record in ordered], indent=2) + "\n")
+    TABLE.write_text(HEADER + "\n" + table(ordered) + "\n" + averages(ordered))
+
+
+def table(records: Sequence[Record]) -> str:
+    """One row a run."""
+    lines = [
+        "| run | config | task | seed | teacher | w1a2 | float | integer | gap | chosen by | MB "
+        "| hours | changes to the named configuration |",
+        "| --- | --- | --- " + "| ---: " * 6 + "| --- | ---: | ---: | --- |",
+    ]
+    for r in records:
+        teacher, middle = r.stages["w32a32"], r.stages.get("w1a2")
+        figures = [teacher, middle, r.float_w1a1, r.stages["w1a1"]]
+        cells = [r.name, r.config, r.task, str(r.seed)]
+        cells += ["" if value is None else f"{100 * value:.1f}" for value in figures]
+        cells += [f"{r.gap:.1f}", r.chosen_by, f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
+        lines.append("| " + " | ".join([*cells, r.parameters]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def averages(records: Sequence[Record]) -> str:
+    """Per configuration: the mean gap over the tasks, each by its best run on held-out data."""
+    lines = ["", "Mean over tasks (each task's mean over its runs):", ""]
+    for config in dict.fromkeys(r.config for r in records):
+        mine = [r for r in records if r.config == config]
+        by_task = {task: [r for r in mine if r.task == task] for task in {r.task for r in mine}}
+        gap = mean(mean(r.gap for r in runs) for runs in by_task.values())
+        lines.append(f"- {config}: gap {gap:.1f} points over {', '.join(sorted(by_task))}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
+    parser.add_argument("--data", type=Path, help="folder of the GLUE files")
+    options = parser.parse_args()
+    records = {record.name: record for record in read_records()}
+    for path in options.runs:
+        record = collect(path, options.data)
+        records[record.name] = record
+        print(f"{record.name}: integer {100 * record.stages['w1a1']:.1f}, gap {record.gap:.1f}")
+    write_records(list(records.values()))
+    print(f"{TABLE.name}: {len(records)} runs")
+
+
+if __name__ == "__main__":
+    main()

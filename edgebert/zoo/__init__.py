@@ -1,0 +1,95 @@
+"""The zoo: trained W1A1 models that ship with edgebert.
+
+    zoo/NAME.safetensors   the integer model, from which `edgebert zoo get` makes an export
+    zoo/NAME.md            its model card
+    zoo/index.json         hashes, tasks and figures; `python -m benchmarks.make_zoo` writes it
+
+A name is CONFIG-TASK, such as `mini-sst2`.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgebert.errors import UserError
+
+FOLDER = Path(__file__).parent
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A model of the zoo.
+
+    Attributes:
+        name: CONFIG-TASK.
+        sha256, bytes: of its file.
+        config, task: of its training.
+        metric: name of the task's main metric.
+        sentences: of the dev set that the figures are from.
+        teacher, w1a2, float, integer: main metric on dev of the full-precision stage, the W1A2
+            stage, the W1A1 model with float scales and LayerNorm, and the integers deployed.
+        seed: of the run.
+        seconds: optimization time of all stages on the machine that trained it.
+        weights_kb: packed binary encoder weights, in 1,000 bytes.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    config: str
+    task: str
+    metric: str
+    sentences: int
+    teacher: float
+    w1a2: float
+    float: float
+    integer: float
+    seed: int
+    seconds: int
+    weights_kb: int
+
+
+def read_index(folder: Path = FOLDER) -> dict[str, ZooModel]:
+    """The models of the zoo by name; none if it is empty."""
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return {entry["name"]: ZooModel(**entry) for entry in entries}
+
+
+def write_index(models: Mapping[str, ZooModel], folder: Path = FOLDER) -> None:
+    """Replace the index."""
+    entries = [asdict(models[name]) for name in sorted(models)]
+    (folder / INDEX).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+def find(name: str, folder: Path = FOLDER) -> ZooModel:
+    """A model by name; UserError, naming the nearest, if there is none."""
+    models = read_index(folder)
+    if name in models:
+        return models[name]
+    near = difflib.get_close_matches(name, models, n=1)
+    advice = f"did you mean {near[0]}?" if near else "see edgebert zoo list"
+    known = ", ".join(models) or "none: the zoo is empty"
+    raise UserError(f"zoo: expected one of {known}, got {name!r}; {advice}")
+
+
+def model_file(model: ZooModel, folder: Path = FOLDER) -> Path:
+    """The file of a model; UserError unless its content has the hash of the index."""
+    path = folder / f"{model.name}.safetensors"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: expected a model of the zoo, got: {error.strerror}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != model.sha256:
+        raise UserError(
+            f"{path}: expected sha256 {model.sha256[:12]}..., got {found[:12]}... "
+            f"({len(content):,} bytes): truncated or changed; install edgebert again"
+        )
+    return path
