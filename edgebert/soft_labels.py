@@ -1,7 +1,8 @@
 """Soft labels: the logits that another run's model gives the training sentences.
 
 The teacher may have any size; only its vocabulary and its labels must be the student's. Its logits
-are computed once, before the first stage, and kept in the run's folder.
+are computed once, before the first stage, and kept in the teacher's folder, where every student on
+the same sentences finds them.
 """
 
 import hashlib
@@ -23,8 +24,7 @@ from edgebert.evaluate import EVAL_BATCH, compute_logits
 from edgebert.inputs import Inputs
 from edgebert.rundir import LoadedRun, RunFolder, load_run, require_run
 
-RECORD = "soft-labels.json"  # names what the file beside it holds
-FILE = "soft-labels.safetensors"
+FOLDER = "soft-labels"  # in the teacher's
 PART_BATCHES = 200  # between looks at whether the user wants to stop
 
 SoftLabels = NDArray[np.float32]  # (sentences, outputs)
@@ -51,14 +51,14 @@ def load_teacher(path: str, inputs: Inputs) -> LoadedRun:
 
 
 def soft_labels(
-    teacher: LoadedRun, split: EncodedSplit, folder: Path, accelerator: Accelerator, progress: bool
+    teacher: LoadedRun, split: EncodedSplit, accelerator: Accelerator, progress: bool
 ) -> SoftLabels:
-    """Logits of a teacher on every sentence of a split, from the run's folder where they are there.
+    """Logits of a teacher on every sentence of a split, from its folder where they are known.
 
     The processes share the sentences.
     """
-    key = _key(teacher, split)
-    known = _read(folder, key)
+    path = teacher.path / FOLDER / f"{_key(teacher, split)}.safetensors"
+    known = _read(path)
     if known is not None:
         return known
     device = accelerator.device
@@ -77,8 +77,9 @@ def soft_labels(
         shared = torch.from_numpy(result).to(device)
         result = accelerator.reduce(shared, "sum").cpu().numpy()
     if accelerator.is_main_process:
-        sha256 = save_tensors(folder / FILE, {"logits": torch.from_numpy(result)})
-        write_record(folder / RECORD, {"follows_from": key, "file": sha256})
+        path.parent.mkdir(exist_ok=True)
+        sha256 = save_tensors(path, {"logits": torch.from_numpy(result)})
+        write_record(path.with_suffix(".json"), {"sha256_of_file": sha256})
     accelerator.wait_for_everyone()
     return result
 
@@ -94,14 +95,13 @@ def _key(teacher: LoadedRun, split: EncodedSplit) -> str:
     digest.update(json.dumps([len(split), teacher.info.outputs]).encode())
     for array in (split.ids, split.types, split.offsets):
         digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:24]
 
 
-def _read(folder: Path, key: str) -> SoftLabels | None:
-    if not (folder / RECORD).is_file():
+def _read(path: Path) -> SoftLabels | None:
+    record = path.with_suffix(".json")  # written last
+    if not record.is_file():
         return None
-    record = read_record(folder / RECORD)
-    if record["follows_from"] != key:
-        return None
-    labels: SoftLabels = load_tensors(folder / FILE, record["file"])["logits"].numpy()
+    tensors = load_tensors(path, read_record(record)["sha256_of_file"])
+    labels: SoftLabels = tensors["logits"].numpy()
     return labels

@@ -75,7 +75,7 @@ def train(
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         if teacher is not None:
-            soft = soft_labels(teacher, inputs.train_and_text, folder.path, accelerator, progress)
+            soft = soft_labels(teacher, inputs.train_and_text, accelerator, progress)
             context = replace(context, soft_labels=soft)
         try:
             results = _run_stages(context, info, init, first)

@@ -13,7 +13,7 @@ from edgebert.errors import UserError
 from edgebert.evaluate import compute_logits
 from edgebert.inputs import prepare_inputs
 from edgebert.rundir import load_run
-from edgebert.soft_labels import FILE, load_teacher, soft_labels
+from edgebert.soft_labels import load_teacher, soft_labels
 from edgebert.train import make_accelerator, train
 from tests.micro import micro_config, write_reviews
 
@@ -40,24 +40,24 @@ def taught(teacher: Path, text: Path | None = None, **distill: Any) -> Config:
 
 
 def test_soft_labels_are_the_first_stages_logits_and_are_computed_once(
-    data: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = prepare_inputs(taught(teacher), "csv", data, None, lambda line: None)
     accelerator = make_accelerator("cpu")
     run = load_teacher(str(teacher), inputs)
     assert run.bits.name == "w32a32"
-    first = soft_labels(run, inputs.train, tmp_path, accelerator, False)
+    first = soft_labels(run, inputs.train, accelerator, False)
     expected = compute_logits(load_run(teacher, "w32a32").model, inputs.train)
     assert np.array_equal(first, expected.astype(np.float32))
     monkeypatch.setattr("edgebert.soft_labels.compute_logits", None)  # not called again
-    assert np.array_equal(soft_labels(run, inputs.train, tmp_path, accelerator, False), first)
+    assert np.array_equal(soft_labels(run, inputs.train, accelerator, False), first)
 
 
-def test_other_sentences_are_labelled_anew(data: Path, teacher: Path, tmp_path: Path) -> None:
+def test_other_sentences_are_labelled_anew(data: Path, teacher: Path) -> None:
     inputs = prepare_inputs(taught(teacher), "csv", data, None, lambda line: None)
     run, accelerator = load_teacher(str(teacher), inputs), make_accelerator("cpu")
-    soft_labels(run, inputs.train, tmp_path, accelerator, False)
-    dev = soft_labels(run, inputs.dev, tmp_path, accelerator, False)
+    soft_labels(run, inputs.train, accelerator, False)
+    dev = soft_labels(run, inputs.dev, accelerator, False)
     assert np.array_equal(dev, compute_logits(run.model, inputs.dev).astype(np.float32))
 
 
@@ -71,7 +71,6 @@ def test_every_stage_trains_on_text_and_the_teacher_decides_what_is_learned(
     lines = [json.loads(line) for line in log.splitlines()]
     steps = {line["stage"]: line["step"] for line in lines}
     assert steps == {"w32a32": 14, "w1a1": 14}  # (96 + 16) / 8
-    assert (tmp_path / "run" / FILE).is_file()
     # A teacher of weight 0 and no labels leaves nothing to learn from: another model.
     none = taught(teacher, text, soft=0.0, logits=0.0, hidden=0.0)
     train(none, "csv", data, tmp_path / "other", device="cpu", progress=False)
