@@ -48,8 +48,8 @@ A BERT encoder with one bit per weight and activation, for {what}. Made by edgeb
 | --- | ---: |
 | full-precision first stage | {teacher:.1f} |
 | w1a2 stage | {w1a2:.1f} |
-| W1A1, float scales and LayerNorm | {float:.1f} |
-| **W1A1, integers as deployed** | **{integer:.1f}** |
+| W1A1, float scales and LayerNorm | {w1a1_float:.1f} |
+| **W1A1, integers as deployed** | **{w1a1:.1f}** |
 
 Measured on the {sentences:,} dev examples of the task; the integers were compared with `==` between
 torch, the NumPy reference, ONNX Runtime (three graphs) and qonnx before the model was added.
@@ -90,7 +90,7 @@ def main() -> int:
     (FOLDER / f"{name}.safetensors").write_bytes(content)
     (FOLDER / f"{name}.md").write_text(card(model, record, run), encoding="utf-8")
     write_index(read_index() | {name: model})
-    print(f"{name}: {len(content):,} bytes, {model.metric} {model.integer:.4f}")
+    print(f"{name}: {len(content):,} bytes, {model.metric} {model.w1a1:.4f}")
     return 0
 
 
@@ -128,8 +128,8 @@ def zoo_model(
         sentences=sentences,
         teacher=record.stages["w32a32"],
         w1a2=record.stages["w1a2"],
-        float=record.float_w1a1,
-        integer=record.stages["w1a1"],
+        w1a1_float=record.float_w1a1,
+        w1a1=record.stages["w1a1"],
         seed=record.seed,
         seconds=record.seconds,
         weights_kb=round(weights / 1000),
@@ -168,7 +168,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         ),
         "tokens": m.max_tokens,
     }
-    for key in ("teacher", "w1a2", "float", "integer"):
+    for key in ("teacher", "w1a2", "w1a1_float", "w1a1"):
         values[key] = 100 * values[key]
     assert load_config(named)
     return CARD.format(**values)

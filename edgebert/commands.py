@@ -187,11 +187,10 @@ def zoo_list(options: argparse.Namespace) -> int:
 
     models = read_index().values()
     header = ["model", "metric", "teacher", "w1a2", "w1a1", "MB"]
-    rows = [
-        [m.name, m.metric, *(f"{v:.4f}" for v in (m.teacher, m.w1a2, m.integer))]
-        + [f"{m.bytes / 1e6:.2f}"]
-        for m in models
-    ]
+    rows = []
+    for m in models:
+        figures = [f"{value:.4f}" for value in (m.teacher, m.w1a2, m.w1a1)]
+        rows.append([m.name, m.metric, *figures, f"{m.bytes / 1e6:.2f}"])
     print_table(header, rows)
     write_json(options.json, {"models": [asdict(model) for model in models]})
     return 0

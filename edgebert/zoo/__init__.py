@@ -30,7 +30,7 @@ class ZooModel:
         config, task: of its training.
         metric: name of the task's main metric.
         sentences: of the dev set that the figures are from.
-        teacher, w1a2, float, integer: main metric on dev of the full-precision stage, the W1A2
+        teacher, w1a2, w1a1_float, w1a1: main metric on dev of the full-precision stage, the W1A2
             stage, the W1A1 model with float scales and LayerNorm, and the integers deployed.
         seed: of the run.
         seconds: optimization time of all stages on the machine that trained it.
@@ -46,8 +46,8 @@ class ZooModel:
     sentences: int
     teacher: float
     w1a2: float
-    float: float
-    integer: float
+    w1a1_float: float
+    w1a1: float
     seed: int
     seconds: int
     weights_kb: int
