@@ -165,6 +165,6 @@ def _run(script: str, place: Path) -> None:
         command, input=script, cwd=place, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     if done.returncode:
-        text = done.stdout + done.stderr
+        text = done.stderr + done.stdout  # the reason stands in stderr
         errors = [line for line in text.splitlines() if "error" in line.lower()]
         raise ToolError(f"Yosys failed: {errors[0] if errors else text[-500:]}")
