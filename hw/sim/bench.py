@@ -65,6 +65,7 @@ def run(
     reset_at: int | None = None,
     constants: Mapping[str, int] | None = None,
     max_cycles: int = 1_000_000,
+    max_idle: int | None = None,
     folder: Path = RTL,
     simulation: Simulation | None = None,
 ) -> Result:
@@ -80,12 +81,13 @@ def run(
         reset_at: cycle of a reset, after which every input starts from its first beat again.
         constants: values of inputs that are no streams.
         max_cycles: give up after so many.
+        max_idle: give up after so many in which no port took a beat; max_cycles if None.
         folder: where the module's sources lie.
         simulation: one that is built already, in place of `top` and `parameters`.
 
     Raises:
         SimulationError: an offered beat changed, valid waited for ready, a beat too many, or
-            not all beats within max_cycles.
+            not all beats within max_cycles or max_idle.
     """
     simulation = simulation or build(top, parameters, folder)
     stalls = stalls or Stalls()
@@ -98,6 +100,7 @@ def run(
             _padded(simulation.ports[name], beats).tofile(place / f"{name}.in")
         command = [str(simulation.program), f"seed={stalls.seed}", f"max={max_cycles}"]
         command += [f"tail={TAIL_CYCLES}", f"reset={-1 if reset_at is None else reset_at}"]
+        command += [f"idle={max_cycles if max_idle is None else max_idle}"]
         for name in simulation.ports:
             share = stalls.ports.get(name, stalls.share)
             command += [f"stall.{name}={share}", f"burst.{name}={stalls.burst}"]

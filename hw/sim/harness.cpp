@@ -3,13 +3,15 @@
 //
 // Drives one Verilated module with AXI-streams from files, and records what it gives.
 //
-// hw/sim/verilator.py makes model.inc, which names the model's class, and ports.inc, its ports:
-//     SINK(name)                         a stream that enters: name_tdata, name_tvalid, name_tready
-//     SOURCE(name)                       a stream that leaves
+// hw/sim/verilator.py makes model.inc, which names the model's class, its CLOCK and its RESET, and
+// ports.inc, its ports:
+//     SINK(name, data, valid, ready)     a stream that enters, and its signals
+//     SOURCE(name, data, valid, ready)   a stream that leaves
 //     CONSTANT(name)                     any other input of up to 64 bits
 //
 // Arguments are key=value:
 //     seed=N  max=CYCLES  tail=CYCLES  reset=CYCLE   tail: cycles that wait for beats too many
+//     idle=CYCLES                                    give up after so many without a beat
 //     stall.PORT=P  burst.PORT=L                     share of idle cycles, their mean run
 //     count.SOURCE=BEATS                             beats to expect
 //     set.INPUT=VALUE
@@ -156,6 +158,7 @@ int main(int argc, char **argv) {
     const auto limit = static_cast<uint64_t>(option("max", 1e6));
     const auto tail = static_cast<uint64_t>(option("tail", 100));
     const auto reset_at = static_cast<int64_t>(option("reset", -1));
+    const auto patience = static_cast<uint64_t>(option("idle", static_cast<double>(limit)));
 
     VerilatedContext context;
     context.randReset(2);
@@ -165,12 +168,11 @@ int main(int argc, char **argv) {
     std::mt19937 random(seed);
 
 #define CONSTANT(name) top.name = static_cast<decltype(top.name + 0)>(option("set." #name, 0));
-#define STREAM(name, sink)                                                                         \
-    ports.push_back(Port{#name, reinterpret_cast<char *>(&top.name##_tdata),                       \
-                         sizeof(top.name##_tdata), &top.name##_tvalid, &top.name##_tready,         \
-                         Stall(#name, seed), sink});
-#define SINK(name) STREAM(name, true)
-#define SOURCE(name) STREAM(name, false)
+#define STREAM(name, data, valid, ready, sink)                                                     \
+    ports.push_back(Port{#name, reinterpret_cast<char *>(&top.data), sizeof(top.data), &top.valid, \
+                         &top.ready, Stall(#name, seed), sink});
+#define SINK(name, data, valid, ready) STREAM(name, data, valid, ready, true)
+#define SOURCE(name, data, valid, ready) STREAM(name, data, valid, ready, false)
 #include "ports.inc"
 
     for (Port &port : ports) {
@@ -185,24 +187,24 @@ int main(int argc, char **argv) {
     }
 
     std::string status = "timeout";
-    uint64_t cycle = 0, waited = 0;
+    uint64_t cycle = 0, waited = 0, idle = 0;
     int resetting = kResetCycles;
-    top.clk = 1;
-    top.rst_n = 0;
+    top.CLOCK = 1;
+    top.RESET = 0;
     top.eval();
     for (; cycle < limit; cycle++) {
         if (static_cast<int64_t>(cycle) == reset_at) {
             for (Port &port : ports) restart(port);
             resetting = kResetCycles;
         }
-        top.rst_n = resetting == 0;
+        top.RESET = resetting == 0;
         for (Port &port : ports) {
             if (resetting && port.is_sink) *port.valid = 0;
             if (!resetting) drive(port);
             scramble(port, random);
             if (!port.is_sink) *port.ready = 0;
         }
-        top.clk = 0;
+        top.CLOCK = 0;
         top.eval();
         for (Port &port : ports) offer(port);
         for (Port &port : ports)
@@ -217,9 +219,10 @@ int main(int argc, char **argv) {
             if (!port.is_sink && port.count > port.expected) status = "beat-invented " + port.name;
         }
         if (status != "timeout") break;
-        top.clk = 1;
+        top.CLOCK = 1;
         std::vector<bool> taken;
         for (Port &port : ports) taken.push_back(*port.valid && *port.ready && !resetting);
+        idle = std::find(taken.begin(), taken.end(), true) == taken.end() ? idle + 1 : 0;
         top.eval();
         for (std::size_t i = 0; i < ports.size(); i++)
             if (ports[i].is_sink && taken[i]) *ports[i].valid = 0;
@@ -230,6 +233,7 @@ int main(int argc, char **argv) {
             status = "done";
             break;
         }
+        if (!complete && idle >= patience) break;
     }
     if (status == "timeout")
         for (const Port &port : ports)

@@ -38,6 +38,20 @@ Parameter = int | str
 
 
 @dataclass(frozen=True)
+class Names:
+    """How a module names its clock, its reset (active low), and the signals of its streams."""
+
+    clock: str = "clk"
+    reset: str = "rst_n"
+    data: str = "_tdata"
+    valid: str = "_tvalid"
+    ready: str = "_tready"
+
+
+OURS = Names()
+
+
+@dataclass(frozen=True)
 class Port:
     """A stream port of a module: its name without `_tdata`, width in bits, and direction."""
 
@@ -75,7 +89,14 @@ def lint(top: str, parameters: Mapping[str, Parameter], folder: Path = RTL) -> s
 
 
 def build(
-    top: str, parameters: Mapping[str, Parameter], folder: Path = RTL, extra: Sequence[Path] = ()
+    top: str,
+    parameters: Mapping[str, Parameter],
+    folder: Path = RTL,
+    extra: Sequence[Path] = (),
+    *,
+    only: Sequence[Path] | None = None,
+    names: Names = OURS,
+    defines: Sequence[str] = (),
 ) -> Simulation:
     """Compile the simulation of a module, or take it from the cache.
 
@@ -84,12 +105,16 @@ def build(
         parameters: values of its parameters. A memory file is named without a folder: the
             simulation reads it from the folder it runs in, so its content is not compiled in.
         extra: further sources, which win over those of `folder` (netlists, models of cells).
+        only: all the sources, packages first, in place of those of `folder` and `extra`.
+        names: of the module's clock, reset and streams.
+        defines: macros to define.
 
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the module.
     """
-    sources = [*extra, *closure(top, folder, extra)]
-    key = hashlib.sha256(repr((top, sorted(parameters.items()), _versions())).encode())
+    sources = [*extra, *closure(top, folder, extra)] if only is None else list(only)
+    flags = [*(f"-D{name}" for name in defines), *_parameters(parameters)]
+    key = hashlib.sha256(repr((top, sorted(flags), names, _versions())).encode())
     for path in (HARNESS, CHECKER, Path(__file__), *sources):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     home = cache_folder() / "verilator"
@@ -98,7 +123,7 @@ def build(
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             result = Path(scratch) / "result"
-            _compile(top, parameters, sources, Path(scratch), result)
+            _compile(top, flags, sources, names, Path(scratch), result)
             try:
                 os.replace(result, target)
             except OSError:
@@ -140,18 +165,24 @@ def cache_folder() -> Path:
 
 
 def _compile(
-    top: str, parameters: Mapping[str, Parameter], sources: list[Path], scratch: Path, result: Path
+    top: str, flags: list[str], sources: list[Path], names: Names, scratch: Path, result: Path
 ) -> None:
     binds = scratch / "binds.sv"
-    binds.write_text("".join(_binds(path) for path in sources))
+    styles = dict.fromkeys((OURS, names))
+    binds.write_text("".join(_binds(path, style) for path in sources for style in styles))
     made = scratch / "made"
     command = [*VERILATE, *RANDOM_START, "-Wno-fatal", "-Wno-lint", "-Wno-style"]
     command += ["--top-module", top, "--prefix", "Vmodel", "--Mdir", str(made)]
-    command += [*_parameters(parameters), *map(str, sources), str(CHECKER), str(binds)]
+    command += [*flags, *map(str, sources), str(CHECKER), str(binds)]
     _run(_verilator(command))
-    ports, constants = _find_ports((made / "Vmodel.h").read_text())
-    (made / "model.inc").write_text('#include "Vmodel.h"\nusing Model = Vmodel;\n')
-    lines = [f"{'SINK' if port.enters else 'SOURCE'}({port.name})\n" for port in ports]
+    ports, constants = _find_ports((made / "Vmodel.h").read_text(), names)
+    macros = f"#define CLOCK {names.clock}\n#define RESET {names.reset}\n"
+    (made / "model.inc").write_text(f'#include "Vmodel.h"\nusing Model = Vmodel;\n{macros}')
+    kinds = {True: "SINK", False: "SOURCE"}
+    lines = [
+        f"{kinds[port.enters]}({port.name}, {', '.join(_signals(port.name, names))})\n"
+        for port in ports
+    ]
     lines += [f"CONSTANT({name})\n" for name in constants]
     (made / "ports.inc").write_text("".join(lines))
     units = sorted(path.name for path in made.glob("Vmodel*.cpp"))
@@ -186,36 +217,44 @@ def _runtime() -> list[Path]:
     return objects
 
 
-def _binds(path: Path) -> str:
-    """A checker for every stream port of the modules of a file."""
+def _binds(path: Path, names: Names) -> str:
+    """A checker for every stream port of the modules of a file that have these names."""
     text = _without_comments(path.read_text())
     lines = []
-    for name, body in re.findall(r"\bmodule\s+(\w+)(.*?)\bendmodule", text, re.DOTALL):
-        for port in re.findall(r"\b([sm]_axis\w*?)_tvalid\b(?=[^;]*\);|\s*,)", body.split(");")[0]):
+    for module, body in re.findall(r"\bmodule\s+(\w+)(.*?)\bendmodule", text, re.DOTALL):
+        header = body.split(");")[0]
+        if not {names.clock, names.reset} <= set(re.findall(r"\w+", header)):
+            continue
+        for port in re.findall(rf"\b(\w+){names.valid}\b(?=\s*,)", header):
+            data, valid, ready = _signals(port, names)
             lines.append(
-                f"bind {name} stream_checker #(.WIDTH($bits({port}_tdata))) check_{port} "
-                f"(.clk, .rst_n, .tdata({port}_tdata), .tvalid({port}_tvalid), "
-                f".tready({port}_tready));\n"
+                f"bind {module} stream_checker #(.WIDTH($bits({data}))) check_{port} "
+                f"(.clk({names.clock}), .rst_n({names.reset}), .tdata({data}), "
+                f".tvalid({valid}), .tready({ready}));\n"
             )
     return "".join(dict.fromkeys(lines))
+
+
+def _signals(port: str, names: Names) -> tuple[str, str, str]:
+    return port + names.data, port + names.valid, port + names.ready
 
 
 def _without_comments(text: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
 
 
-def _find_ports(header: str) -> tuple[list[Port], list[str]]:
+def _find_ports(header: str, names: Names) -> tuple[list[Port], list[str]]:
     """Streams and other inputs, from the header that Verilator wrote."""
     found = re.findall(r"VL_(IN|OUT)(?:8|16|64|W)?\(&?\(?&?(\w+)\)?,(\d+),(\d+)", header)
     bits = {name: (int(high) - int(low) + 1, kind == "IN") for kind, name, high, low in found}
     streams = [
-        Port(name.removesuffix("_tdata"), width, enters)
+        Port(name.removesuffix(names.data), width, enters)
         for name, (width, enters) in bits.items()
-        if name.endswith("_tdata")
+        if name.endswith(names.data)
     ]
-    taken = {f"{p.name}{end}" for p in streams for end in ("_tdata", "_tvalid", "_tready")}
-    others = [name for name, (_, enters) in bits.items() if enters and name not in taken]
-    return streams, [name for name in others if name not in ("clk", "rst_n")]
+    taken = {signal for port in streams for signal in _signals(port.name, names)}
+    taken |= {names.clock, names.reset}
+    return streams, [name for name, (_, enters) in bits.items() if enters and name not in taken]
 
 
 def _read_ports(text: str) -> dict[str, Port]:
