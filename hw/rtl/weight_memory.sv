@@ -59,6 +59,8 @@ module weight_memory #(
   logic [ADDRESS_BITS-1:0] address;
   logic valid, loaded, read;
 
+  wire unused_load = &s_axis_load_tdata;  // a narrow word leaves bits of its beat
+
   assign m_axis_tdata = word;
   assign m_axis_tvalid = valid;
   assign read = loaded && (!valid || m_axis_tready);
@@ -87,7 +89,7 @@ module weight_memory #(
         .word
     );
 
-    wire unused = &{s_axis_load_tdata, s_axis_load_tvalid};
+    wire unused = s_axis_load_tvalid;
 
     assign loaded = 1'b1;
     assign s_axis_load_tready = 1'b0;
