@@ -1,0 +1,43 @@
+"""Netlists of the kernels, as Yosys maps them to a 7-series part, equal the reference."""
+
+import numpy as np
+import pytest
+
+from hw.kernels.mvu import BinaryMvu
+from hw.sim.beats import pack, unpack
+from hw.sim.bench import Stalls, run
+from hw.synth.netlist import build_netlist
+from tests.test_rtl_binary_mvu import case
+
+STALLS = (Stalls(1), Stalls(2, share=0.5), Stalls(3, share=0.3, burst=20))
+
+
+@pytest.mark.parametrize(
+    "mvu",
+    [
+        BinaryMvu(70, 6, 3, 35, weight_memory="block"),
+        pytest.param(BinaryMvu(32, 8, 2, 8, tokens=4, inputs="binary"), marks=pytest.mark.slow),
+        pytest.param(BinaryMvu(128, 12, 4, 64, raw=True), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_netlist_of_an_mvu_equals_the_reference(mvu: BinaryMvu) -> None:
+    weight, threshold, bits, expected = case(mvu, 29)
+    memories = mvu.memories(weight, threshold)
+    simulation = build_netlist("binary_mvu", mvu.parameters(), memories)
+    inputs = {
+        "s_axis": pack(bits, 1, mvu.simd),
+        "s_axis_weights": mvu.load_beats(weight, threshold),
+    }
+    for stalls in STALLS:
+        result = run(
+            "binary_mvu",
+            {},
+            inputs,
+            {"m_axis": len(bits) * mvu.neuron_folds},
+            stalls=stalls,
+            reset_at=60,
+            simulation=simulation,
+        )
+        out = unpack(result.outputs["m_axis"], mvu.output_bits, mvu.pe, mvu.raw)
+        assert np.array_equal(out.reshape(-1, mvu.mh), expected)
