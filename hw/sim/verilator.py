@@ -129,7 +129,14 @@ def build(
             except OSError:
                 if not (target / "simulation").exists():  # not made by another process meanwhile
                     raise
-    return Simulation(target / "simulation", _read_ports((target / "ports.txt").read_text()))
+    return read_simulation(target / "simulation")
+
+
+def read_simulation(program: Path) -> Simulation:
+    """A simulation that `build` compiled, from its program."""
+    fields = [line.split() for line in (program.parent / "ports.txt").read_text().splitlines()]
+    ports = {name: Port(name, int(bits), enters == "1") for name, bits, enters in fields}
+    return Simulation(program, ports)
 
 
 def closure(top: str, folder: Path = RTL, extra: Sequence[Path] = ()) -> list[Path]:
@@ -255,11 +262,6 @@ def _find_ports(header: str, names: Names) -> tuple[list[Port], list[str]]:
     taken = {signal for port in streams for signal in _signals(port.name, names)}
     taken |= {names.clock, names.reset}
     return streams, [name for name, (_, enters) in bits.items() if enters and name not in taken]
-
-
-def _read_ports(text: str) -> dict[str, Port]:
-    fields = [line.split() for line in text.splitlines()]
-    return {name: Port(name, int(bits), enters == "1") for name, bits, enters in fields}
 
 
 def _parameters(parameters: Mapping[str, Parameter]) -> Iterable[str]:
