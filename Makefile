@@ -1,4 +1,4 @@
-# make setup | demo | lint | test | test-slow | bench | clean
+# make setup | demo | lint | test | test-slow | bench | synth | place | clean
 # PYTHON chooses the interpreter (3.11 or later) that the environment is made with.
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-slow bench clean
+.PHONY: help setup demo lint test test-slow bench synth place clean
 
 help:
 	@echo "make setup      make $(VENV) with the versions of requirements.lock"
@@ -23,6 +23,8 @@ help:
 	@echo "make test       lint and the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make bench      speed of training and inference"
+	@echo "make synth      size of the RTL kernels, by synthesis"
+	@echo "make place      place and route MVUs; NEXTPNR_ROOT=FOLDER holds nextpnr"
 	@echo "make clean      remove caches and build folders; $(VENV) and runs/ stay"
 
 setup: $(STAMP)
@@ -63,6 +65,14 @@ test-slow: setup
 bench: setup
 	GOMP_SPINCOUNT=4000 $(BIN)/python -m benchmarks.train_speed
 	$(BIN)/python -m benchmarks.inference_speed
+
+synth: setup
+	$(BIN)/python -m benchmarks.synth --jobs $(TEST_WORKERS)
+
+# Optional: hw/synth/place.py says how to install nextpnr.
+NEXTPNR_ROOT ?= /
+place: setup
+	$(BIN)/python -m benchmarks.place --root $(NEXTPNR_ROOT)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -126,7 +126,7 @@ def synthesize(
         ]
         if netlist is not None:
             script += [f"write_verilog -noattr {netlist.resolve()}"]
-        _run("\n".join(script), place)
+        run_script("\n".join(script), place)
         counts = json.loads((place / "stat.json").read_text())["design"]["num_cells_by_type"]
     return utilization(counts)
 
@@ -159,7 +159,8 @@ def utilization(cells: Mapping[str, int]) -> Utilization:
     )
 
 
-def _run(script: str, place: Path) -> None:
+def run_script(script: str, place: Path) -> None:
+    """Run Yosys commands in a folder; ToolError if one fails."""
     command = [sys.executable, "-c", WORKER]
     done = subprocess.run(
         command, input=script, cwd=place, capture_output=True, text=True, timeout=TIMEOUT_S

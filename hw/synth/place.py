@@ -1,0 +1,158 @@
+"""Place and route a binary MVU for the xc7z020 with nextpnr: LUT sites and an estimated clock.
+
+Experimental: block RAM has no clock-to-out in nextpnr's timing, and nothing made this way was run
+on hardware. The tools come from Debian sid, in a folder that `debootstrap` makes:
+
+    debootstrap --variant=minbase sid ROOT http://deb.debian.org/debian
+    chroot ROOT apt-get install --no-install-recommends nextpnr-himbaechel-xilinx
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw.errors import ToolError
+from hw.kernels.mvu import BinaryMvu
+from hw.sim.verilator import closure
+from hw.synth.yosys import CELLS, run_script
+
+DEVICE = "xc7z020clg400-1"
+BOARD = Path(__file__).with_name("mvu_board.sv")
+PINS = {"clk_pin": "H16", "reset_pin": "D19", "data_pin": "D20", "ready_pin": "L20"}
+PINS |= {"result_pin": "R14"}
+TIMEOUT_S = 1800
+
+# nextpnr has no LUT6_2; a LUT5 and a LUT6 of the same inputs share a site again where it finds one.
+LUT6_2 = """
+module LUT6_2 #(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5);
+  LUT5 #(.INIT(INIT[31:0])) low (.O(O5), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4));
+  LUT6 #(.INIT(INIT)) high (.O(O6), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4), .I5(I5));
+endmodule
+"""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What nextpnr made of a module.
+
+    Attributes:
+        lut: LUT5 and LUT6 halves of sites that are in use, with those that only pass a signal on.
+        sites: LUT sites in use, at most two halves each.
+        ff, carry: flip-flops and CARRY4.
+        mhz: estimated clock after routing, without the paths out of block RAM.
+        seconds: time of place and route.
+    """
+
+    lut: int
+    sites: int
+    ff: int
+    carry: int
+    mhz: float
+    seconds: float
+
+
+def place_mvu(
+    kernel: BinaryMvu,
+    memories: Mapping[str, str],
+    root: Path,
+    placer: str = "static",
+    target_mhz: float = 150.0,
+) -> Placement:
+    """Synthesize, place and route an MVU between five pins (mvu_board.sv).
+
+    Args:
+        kernel: with thresholds, its weights not loadable.
+        memories: its memory files.
+        root: a Debian sid with nextpnr-himbaechel-xilinx; the folder `/` if it is this system.
+        placer: `static` or `heap`.
+        target_mhz: clock to aim at.
+
+    Raises:
+        ToolError: a tool is missing or failed, or the design was not routed in time.
+    """
+    command = nextpnr(root)
+    with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
+        folder = Path(scratch)
+        for name, text in memories.items():
+            (folder / name).write_text(text)
+        _synthesize(kernel, folder)
+        lines = [f"set_property LOC {pin} [get_ports {name}]" for name, pin in PINS.items()]
+        lines += [f"set_property IOSTANDARD LVCMOS33 [get_ports {name}]" for name in PINS]
+        (folder / "pins.xdc").write_text("\n".join(lines) + "\n")
+        command += ["--device", DEVICE, "--json", "top.json", "-o", "xdc=pins.xdc"]
+        command += ["--placer", placer, "--freq", f"{target_mhz:g}", "--timing-allow-fail"]
+        command += ["--report", "report.json", "--write", "placed.json"]
+        start = time.monotonic()
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"nextpnr: not routed within {TIMEOUT_S} s") from None
+        seconds = time.monotonic() - start
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
+            raise ToolError(f"nextpnr failed: {errors[0] if errors else done.stderr[-300:]}")
+        report = json.loads((folder / "report.json").read_text())
+        sites = lut_sites(json.loads((folder / "placed.json").read_text()))
+    used = {name: entry["used"] for name, entry in report["utilization"].items()}
+    mhz = min(entry["achieved"] for entry in report["fmax"].values())
+    counts = (used["SLICE_LUTX"], sites, used["SLICE_FFX"], used["CARRY4"])
+    return Placement(*counts, mhz, seconds)
+
+
+def nextpnr(root: Path) -> list[str]:
+    """The command that starts nextpnr of a Debian root, with that root's own libraries.
+
+    Raises:
+        ToolError: nextpnr or its database of the part is missing.
+    """
+    program = root / "usr/bin/nextpnr-himbaechel-xilinx"
+    chips = root / "usr/share/nextpnr/himbaechel/xilinx/chipdb-xc7z020.bin"
+    if not program.exists() or not chips.exists():
+        raise ToolError(
+            f"expected nextpnr-himbaechel-xilinx and its chip database in {root}, found none; "
+            "hw/synth/place.py says how to install it"
+        )
+    loader = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path"]
+    loader += [str(root / "usr/lib/x86_64-linux-gnu")]
+    return [*loader, str(program), "--chipdb", str(chips)]
+
+
+def lut_sites(design: Mapping[str, object]) -> int:
+    """LUT sites in use, from the placed design: `...6LUT` and `...5LUT` of a letter are one."""
+    modules = design["modules"]
+    assert isinstance(modules, dict)
+    bels = [
+        cell["attributes"].get("NEXTPNR_BEL", "")
+        for module in modules.values()
+        for cell in module["cells"].values()
+    ]
+    return len({re.sub(r"[56]LUT$", "", bel) for bel in bels if re.search(r"[56]LUT$", bel)})
+
+
+def _synthesize(kernel: BinaryMvu, folder: Path) -> None:
+    cells = sorted(CELLS.glob("*.v"))
+    mapped = {path.stem for path in cells}
+    sources = [str(path) for path in closure("binary_mvu") if path.stem not in mapped]
+    names = ("MW", "MH", "PE", "SIMD", "TOKENS")
+    values = kernel.parameters()
+    given = [f"-G{name}={values[name]}" for name in names]
+    given += [f'-GWEIGHT_FILE="{kernel.weight_file}"']
+    (folder / "lut6_2.v").write_text(LUT6_2)
+    script = ["read_verilog -lib +/xilinx/cells_sim.v"]
+    script += [f"read_verilog {path}" for path in cells]
+    script += [
+        f"read_slang -D SYNTHESIS --top mvu_board {' '.join([*given, *sources, str(BOARD)])}",
+        "hierarchy -top mvu_board",
+        "synth_xilinx -family xc7 -flatten -top mvu_board",
+        "techmap -map lut6_2.v",
+        "opt_clean",
+        "write_json top.json",
+    ]
+    run_script("\n".join(script), folder)
