@@ -1,0 +1,110 @@
+// Copyright (c) 2026 edgebert contributors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Context of the attention: values of the keys with p = 1, summed and compared with a threshold.
+//
+// Contract: the bits p of a row come a group of KEYS at a time, last group first, between a start and
+// the next. In the slot that the next start begins, its channels follow, CHANNELS a step:
+//   bit = 1 iff sum_j p_j v_j >= t, v in {-1, +1}; with counts: 2 |p & v| - |p| >= t.
+// THRESHOLD_FILE has t + 1 at {head, step}, CHANNELS fields of THRESHOLD_BITS (two's complement).
+// `values` has the bits v of the step before. tag passes with a step.
+// Throughput and latency: CHANNELS channels per cycle; LATENCY enabled edges.
+// Reference: hw.reference.run_layer (context, output.input).
+`default_nettype none
+
+module attention_context #(
+    parameter int unsigned MAX_TOKENS = 64,  // keys, >= 1
+    parameter int unsigned KEYS = 1,         // keys of a group, >= 1
+    parameter int unsigned HEADS = 4,        // >= 1
+    parameter int unsigned STEPS = 64,       // steps of a row, >= 1
+    parameter int unsigned CHANNELS = 1,     // channels of a step, >= 1
+    parameter string THRESHOLD_FILE = "",
+    localparam int unsigned STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1,
+    localparam int unsigned HEAD_BITS = HEADS > 1 ? $clog2(HEADS) : 1
+) (
+    input wire logic clk,
+    input wire logic rst_n,
+    input wire logic enable,
+
+    input wire logic            start,
+    input wire logic            tick,
+    input wire logic [KEYS-1:0] probability,  // 0 without tick
+
+    input wire logic                           step_tick,
+    input wire logic [          STEP_BITS-1:0] step,
+    input wire logic [          HEAD_BITS-1:0] head,
+    input wire logic [CHANNELS*MAX_TOKENS-1:0] values,
+
+    output wire logic                bits_valid,
+    output      logic [CHANNELS-1:0] bits
+);
+
+  localparam int unsigned COUNT_BITS = $clog2(MAX_TOKENS + 1);
+  localparam int unsigned THRESHOLD_BITS = $clog2(MAX_TOKENS + 3) + 1;  // t + 1 in [1 - N, N + 2]
+  localparam int unsigned BOUND_BITS = THRESHOLD_BITS + 1;
+  localparam int unsigned COUNT_LATENCY = 3;
+
+  logic [MAX_TOKENS-1:0] gathering, row;
+  logic [COUNT_BITS-1:0] gathered, row_count;
+  logic [CHANNELS*THRESHOLD_BITS-1:0] thresholds[HEADS<<$clog2(STEPS)];
+  logic [CHANNELS*THRESHOLD_BITS-1:0] threshold;
+  initial $readmemh(THRESHOLD_FILE, thresholds);
+
+  localparam int unsigned ADDRESS_BITS = HEADS << $clog2(STEPS) > 1 ? $clog2(HEADS << $clog2(STEPS)) : 1;
+  wire logic [ADDRESS_BITS-1:0] address =
+      ADDRESS_BITS'(step) | (ADDRESS_BITS'(head) << $clog2(STEPS));
+
+  always_ff @(posedge clk) begin
+    if (enable) begin
+      if (start) begin
+        row <= gathering;
+        row_count <= gathered;
+      end
+      if (start || tick) begin
+        gathering <= MAX_TOKENS'({start ? '0 : gathering, probability});
+        gathered  <= (start ? '0 : gathered) + COUNT_BITS'($countones(probability));
+      end
+      threshold <= thresholds[address];
+    end
+  end
+
+  attention_delay #(
+      .WIDTH (1),
+      .CYCLES(COUNT_LATENCY + 2)
+  ) u_valid (
+      .clk,
+      .rst_n,
+      .enable,
+      .d(step_tick),
+      .q(bits_valid)
+  );
+
+  for (genvar c = 0; c < CHANNELS; c++) begin : gen_channels
+    logic [COUNT_BITS-1:0] count;
+    logic signed [BOUND_BITS-1:0] bound[COUNT_LATENCY];
+
+    attention_and_count #(
+        .N      (MAX_TOKENS),
+        .LATENCY(COUNT_LATENCY)
+    ) u_count (
+        .clk,
+        .enable,
+        .a(row),
+        .b(values[c*MAX_TOKENS+:MAX_TOKENS]),
+        .count
+    );
+
+    // 2 count - row_count >= t  iff  count >= floor((t + 1 + row_count) / 2)
+    always_ff @(posedge clk) begin
+      if (enable) begin
+        bound[0] <= (BOUND_BITS'(signed'(threshold[c*THRESHOLD_BITS+:THRESHOLD_BITS]))
+            + signed'(BOUND_BITS'(row_count))) >>> 1;
+        for (int i = 1; i < COUNT_LATENCY; i++) bound[i] <= bound[i-1];
+        bits[c] <= signed'(BOUND_BITS'(count)) >= bound[COUNT_LATENCY-1];
+      end
+    end
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,202 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.kernels.attention import BinaryAttention
+from hw.reference import run as run_model
+from hw.sim.bench import Stalls
+from hw.sim.verilator import lint
+from tests.attention_cases import (
+    STREAMS,
+    Sentence,
+    Tensors,
+    random_sentence,
+    random_tensors,
+    reference,
+    simulate,
+)
+from tests.models import random_integer_model, random_sentences
+
+GOAL = BinaryAttention(64, 4, 64, keys=1, simd=64, channels=1, in_bits=16, out_bits=16)
+FOLDED = BinaryAttention(
+    13, 3, 8, keys=1, simd=4, channels=2, in_bits=4, out_bits=2, banks=4,
+    exp_bits=5, probability_bits=9,
+)  # fmt: skip
+WIDE = BinaryAttention(
+    13, 3, 8, keys=2, simd=8, channels=1, in_bits=8, out_bits=8, exp_bits=5, probability_bits=7
+)
+ODD = BinaryAttention(
+    9, 1, 12, keys=3, simd=6, channels=2, in_bits=6, out_bits=4, exp_bits=3, probability_bits=4
+)
+LEAST = BinaryAttention(1, 1, 2, exp_bits=1, probability_bits=1)
+POINTS = [
+    GOAL,
+    FOLDED,
+    WIDE,
+    ODD,
+    LEAST,
+    replace(GOAL, max_tokens=16, head_width=16, simd=16, heads=2, keys=2, channels=2, sps=True),
+    BinaryAttention(13, 3, 8, keys=3, simd=4, channels=2, in_bits=4, out_bits=12, sps=True),
+]
+SMALL = POINTS[1:]
+PORTS = ("s_axis_query", "s_axis_key", "s_axis_value", "s_axis_length", "m_axis")
+
+
+def mixed_lengths(kernel: BinaryAttention) -> list[int]:
+    longest = kernel.max_tokens
+    return [min(5, longest), longest, 1, 1, longest, longest, min(3, longest), 1]
+
+
+def sentences(kernel: BinaryAttention, lengths: list[int], seed: int = 0) -> list[Sentence]:
+    rng = np.random.default_rng(seed)
+    return [random_sentence(kernel, tokens, rng) for tokens in lengths]
+
+
+@pytest.mark.parametrize("kernel", POINTS, ids=str)
+def test_sentences_of_any_length_equal_the_reference(kernel: BinaryAttention) -> None:
+    tensors, given = random_tensors(kernel), sentences(kernel, mixed_lengths(kernel))
+    bits = np.concatenate([reference(kernel, tensors, s).reshape(-1) for s in given])
+    assert 0.2 < (bits > 0).mean() < 0.9 or kernel is LEAST
+    simulate(kernel, tensors, given)
+    simulate(kernel, tensors, given, Stalls(2, share=0.5))
+
+
+@pytest.mark.parametrize("kernel", SMALL, ids=str)
+def test_stalls_of_each_port_and_of_all_change_no_bit(kernel: BinaryAttention) -> None:
+    tensors, given = random_tensors(kernel, 1), sentences(kernel, mixed_lengths(kernel), 1)
+    for port in PORTS:
+        simulate(kernel, tensors, given, Stalls(3, ports={port: 0.7}, burst=6))
+        others = {other: 0.6 for other in PORTS if other != port}
+        simulate(kernel, tensors, given, Stalls(4, ports=others, burst=20))
+    simulate(kernel, tensors, given, Stalls(5, share=0.9, burst=3))
+
+
+@pytest.mark.parametrize("kernel", SMALL, ids=str)
+def test_a_reset_in_mid_sentence_starts_anew(kernel: BinaryAttention) -> None:
+    tensors, given = random_tensors(kernel, 2), sentences(kernel, mixed_lengths(kernel), 2)
+    cycles = simulate(kernel, tensors, given).cycles
+    for seed, share in enumerate((0.03, 0.2, 0.4, 0.61, 0.83)):
+        stalls = Stalls(seed, share=0.2 * (seed % 2))
+        simulate(kernel, tensors, given, stalls, reset_at=int(share * cycles))
+
+
+@pytest.mark.parametrize("kernel", SMALL, ids=str)
+def test_equal_and_opposite_operands_reach_both_ends_of_every_range(
+    kernel: BinaryAttention,
+) -> None:
+    """Match counts of 0 and D, all keys or none, and contexts of -N and N."""
+    given = []
+    for tokens in (kernel.max_tokens, 1, kernel.max_tokens):
+        ones = np.ones((tokens, kernel.hidden), dtype=np.int64)
+        half = ones.copy()
+        half[: (tokens + 1) // 2] = -1
+        given += [
+            Sentence(q, k, v)
+            for q in (ones, -ones)
+            for k in (ones, -ones, half)
+            for v in (ones, -ones)
+        ]
+    n = kernel.max_tokens
+    for context in (-n, n, n + 1, 1 - n):
+        tensors = replace(
+            random_tensors(kernel, 3), context_threshold=np.full(kernel.hidden, context)
+        )
+        simulate(kernel, tensors, given)
+
+
+@pytest.mark.parametrize("kernel", [FOLDED, WIDE, ODD], ids=str)
+def test_probability_thresholds_at_their_ends_and_at_ties(kernel: BinaryAttention) -> None:
+    """Equal scores make shares of 1/N: with N = 8 and T = 2^k / 8 both sides are equal."""
+    one, entries = 1 << kernel.probability_bits, kernel.head_width + 1
+    given = sentences(kernel, [8, 1, kernel.max_tokens, 8, 4], 4)
+    for tied in (given[0], given[4]):
+        tied.key[:] = tied.key[0]
+    full = 1 << kernel.exp_bits
+    falling = full >> np.minimum(np.arange(entries), 20)
+    tables = [np.zeros(entries), np.full(entries, full), falling, np.arange(entries) % 2]
+    for shares in ([one // 8] * 3, [-1, one, 0], [one // 8 - 1, one // 4, -1], [one - 1, -1, one]):
+        for table in tables:
+            tensors = Tensors(
+                np.zeros(kernel.hidden, dtype=np.int64),
+                table.astype(np.int64),
+                np.array(shares[: kernel.heads]),
+            )
+            simulate(kernel, tensors, given)
+
+
+def test_context_thresholds_at_ties() -> None:
+    kernel = replace(WIDE, sps=True)
+    given = sentences(kernel, [kernel.max_tokens] * 3, 5)
+    # Every key takes part, so a context is the sum of a channel's values.
+    always = np.full(kernel.heads, -kernel.head_width)
+    for nudge in (0, 1):
+        context = given[0].value.sum(axis=0) + nudge
+        tensors = Tensors(context, score_threshold=always)
+        assert (reference(kernel, tensors, given[0]) == (-1 if nudge else 1)).all()
+        simulate(kernel, tensors, given)
+
+
+@pytest.mark.parametrize("attention", ["softmax", "sps"])
+def test_tensors_of_an_integer_model(attention: str) -> None:
+    model = random_integer_model(
+        seed=7, layers=2, hidden=32, heads=2, max_tokens=24, attention=attention
+    )
+    # The hardware takes shorter sentences than the model.
+    kernel = BinaryAttention(
+        17, 2, 16, keys=2, simd=16, channels=1, in_bits=8, out_bits=16, sps=attention == "sps"
+    )
+    for layer in ("layer.0", "layer.1"):
+        tensors = Tensors(
+            model[f"{layer}.output.input_threshold"],
+            *(
+                (None, None, model[f"{layer}.attention.score_threshold"])
+                if kernel.sps
+                else (
+                    model[f"{layer}.attention.exp_table"],
+                    model[f"{layer}.attention.probability_threshold"],
+                )
+            ),
+        )
+        given = []
+        for ids, types in random_sentences(1, model, [17, 1, 6, 17, 12]):
+            values = run_model(model, ids, types)
+            given.append(Sentence(*(values[f"{layer}.{name}.output"] for name in STREAMS)))
+            expected = values[f"{layer}.output.input"]
+            assert np.array_equal(reference(kernel, tensors, given[-1]), expected)
+        simulate(kernel, tensors, given, Stalls(6, share=0.2))
+
+
+@pytest.mark.parametrize("kernel", [FOLDED, replace(FOLDED, sps=True)], ids=str)
+def test_cycles_follow_the_tokens_and_none_is_lost(kernel: BinaryAttention) -> None:
+    """A sentence's last beat leaves `lag` slots after the slot of its last row."""
+    lengths = [13, 13, 13, 6, 6, 1, 13, 2, 13, 13]
+    result = simulate(kernel, random_tensors(kernel), sentences(kernel, lengths))
+    beats = np.cumsum(lengths) * kernel.hidden // kernel.out_bits - 1
+    rows = np.cumsum(lengths) * kernel.heads - 1
+    starts = np.concatenate([[0], np.cumsum(kernel.slots(lengths))])
+    measured = np.diff(result.taken["m_axis"][beats])
+    assert np.array_equal(measured, np.diff(starts[rows + kernel.lag]))
+
+
+def test_the_goal_point_takes_256_cycles_a_token_in_a_steady_state() -> None:
+    tokens = 9
+    result = simulate(GOAL, random_tensors(GOAL), sentences(GOAL, [64, *[tokens] * 6]))
+    assert GOAL.cycles([64]) == 64 * 256
+    last = result.taken["m_axis"][(64 + tokens * np.arange(1, 7)) * GOAL.hidden // 16 - 1]
+    # Two banks: the values of a sentence wait for the bank that the one before the last leaves.
+    assert np.diff(last[2:]).max() <= tokens * 256 + (GOAL.lag + 1) * 64 + 32
+
+
+def test_more_banks_hide_the_time_that_rows_stay_in_the_engine() -> None:
+    kernel = replace(FOLDED, channels=1, simd=8, in_bits=8, out_bits=4, heads=2, sps=True)
+    for banks, lost in ((2, True), (4, False)):
+        kernel = replace(kernel, banks=banks)
+        result = simulate(kernel, random_tensors(kernel), sentences(kernel, [7] * 10))
+        last = result.taken["m_axis"][np.arange(1, 11) * 7 * kernel.hidden // 4 - 1]
+        assert (np.diff(last)[4:] > kernel.cycles([7])).all() == lost
+
+
+def test_lint_is_clean() -> None:
+    for kernel in [*POINTS, replace(WIDE, sps=True)]:
+        assert lint("attention", kernel.parameters()) == ""
