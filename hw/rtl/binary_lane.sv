@@ -28,7 +28,6 @@ module binary_lane #(
 );
 
   localparam int unsigned LATENCY = popcount_pkg::lane_latency(SIMD);
-  localparam int unsigned KNOTS = popcount_pkg::knots(SIMD);
 
   if (SIMD < 1) begin : gen_check_simd
     $fatal(1, "binary_lane: SIMD must be at least 1, got %0d", SIMD);
@@ -37,32 +36,79 @@ module binary_lane #(
     $fatal(1, "binary_lane: ACC_BITS must be at least 2, got %0d", ACC_BITS);
   end
 
-  // The code is linear over XOR and the code of all ones is all ones, so this codes the matches.
-  logic [SIMD-1:0] match_code, match;
-  assign match_code = ~(weight_code ^ activation_code);
-  assign match[SIMD-1:KNOTS] = match_code[SIMD-1:KNOTS];
-  for (genvar j = 0; j < KNOTS / 2; j++) begin : gen_decode
-    assign match[2*j+1] = match_code[2*j+1] ^ match_code[popcount_pkg::link(SIMD, 3 * j)]
-        ^ match_code[popcount_pkg::link(SIMD, 3 * j + 1)];
-    assign match[2*j] =
-        match_code[2*j] ^ match_code[2*j+1] ^ match_code[popcount_pkg::link(SIMD, 3 * j + 2)];
+  // begins[i]: the beat that is i enabled edges old starts a dot product.
+  logic [LATENCY-2:0] begins;
+  assign begins[0] = first;
+  for (genvar i = 1; i < LATENCY - 1; i++) begin : gen_begins
+    always_ff @(posedge clk) if (enable) begins[i] <= begins[i-1];
   end
 
-  logic [ACC_BITS-1:0] count[LATENCY-1];
-  logic [ACC_BITS-1:0] start[LATENCY-1];
-  logic                begins[LATENCY-1];
-
+  // 0 with beats that start nothing. The reset also keeps it out of shift registers, which take
+  // LUTs.
+  logic signed [ACC_BITS-1:0] start[LATENCY-1];
   always_ff @(posedge clk) begin
     if (enable) begin
-      count[0]  <= ACC_BITS'($countones(match));
-      start[0]  <= initial_value;
-      begins[0] <= first;
-      for (int i = 1; i < LATENCY - 1; i++) begin
-        count[i]  <= count[i-1];
-        start[i]  <= start[i-1];
-        begins[i] <= begins[i-1];
+      start[0] <= initial_value;
+      for (int i = 1; i < LATENCY - 1; i++) start[i] <= start[i-1];
+      for (int i = 0; i < LATENCY - 1; i++) if (!begins[i]) start[i] <= '0;
+    end
+  end
+
+  if (BEHAVIOURAL != 0) begin : gen_behavioural
+    logic [$clog2(SIMD+1)-1:0] count;
+    popcount_reference #(
+        .N(SIMD),
+        .LATENCY(LATENCY - 1)
+    ) u_reference (
+        .clk,
+        .enable,
+        .weight_code,
+        .activation_code,
+        .count
+    );
+    logic starts;
+    always_ff @(posedge clk) begin
+      if (enable) begin
+        starts <= begins[LATENCY-2];
+        accumulator <= (starts ? start[LATENCY-2] : accumulator) + ACC_BITS'(count);
       end
-      accumulator <= (begins[LATENCY-2] ? start[LATENCY-2] : accumulator) + count[LATENCY-2];
+    end
+  end else begin : gen_structural
+    localparam int unsigned ROWS = popcount_pkg::columns(SIMD);
+    logic [1:0] ones;
+    logic [ROWS-1:0] row0, row1;
+    popcount_tree #(
+        .N(SIMD)
+    ) u_tree (
+        .clk,
+        .enable,
+        .weight_code,
+        .activation_code,
+        .ones,
+        .row0,
+        .row1
+    );
+
+    // What the sum goes on from: the accumulator, but 0 where the next beat starts a dot product.
+    // So the LUTs of the adder need not choose between it and the initial value; an OR is enough.
+    logic [ACC_BITS-1:0] carried, sum;
+    logic unused;
+    popcount_adder #(
+        .WIDTH(ACC_BITS)
+    ) u_adder (
+        .x(ACC_BITS'(row0)),
+        .y(ACC_BITS'(row1)),
+        .z0(carried),
+        .z1(start[LATENCY-2]),
+        .ones,
+        .sum,
+        .carry(unused)
+    );
+    always_ff @(posedge clk) begin
+      if (enable) begin
+        accumulator <= sum;
+        carried <= begins[LATENCY-2] ? '0 : sum;
+      end
     end
   end
 
