@@ -8,7 +8,14 @@ from hw.sim.verilator import lint
 from tests.streams import STALLS, random_beats, wrapped
 
 # Width and depth of a memory, STYLE, bits of a beat that loads it (0: it has a file).
-MEMORIES = [(9, 5, 0, 0), (70, 8, 1, 0), (8, 1, 2, 0), (20, 7, 3, 8), (72, 4, 2, 72), (3, 1, 0, 9)]
+MEMORIES = [
+    (9, 5, 0, 0),
+    (8, 1, 2, 0),
+    (20, 7, 3, 8),
+    (3, 1, 0, 9),
+    pytest.param((70, 8, 1, 0), marks=pytest.mark.slow),
+    pytest.param((72, 4, 2, 72), marks=pytest.mark.slow),
+]
 
 
 def parameters(width: int, depth: int, style: int, load_bits: int) -> dict[str, int | str]:
@@ -80,5 +87,5 @@ def test_a_word_comes_every_cycle_once_all_are_loaded(memory: tuple[int, int, in
 
 
 def test_lint_is_clean() -> None:
-    for memory in MEMORIES:
+    for memory in ((9, 5, 0, 0), (70, 8, 1, 0), (20, 7, 3, 8), (3, 1, 2, 9)):
         assert lint("weight_memory", parameters(*memory)) == ""
