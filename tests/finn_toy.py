@@ -12,6 +12,8 @@ from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
 from hw.finn.adapter import DOMAIN
@@ -155,18 +157,15 @@ class ToyJoin_rtl(ToyJoin, RTLBackend):
         return [*add, f"create_bd_cell -type module -reference {top} {self.onnx_node.name}"]
 
 
-def tensor(name: str, shape: list[int]) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def wrap(
+def model_of(
     nodes: list[Any], inputs: dict[str, str], outputs: dict[str, str], shape: list[int]
 ) -> Any:
     """A model of hardware nodes, all of whose streams have one shape."""
-    graph = helper.make_graph(
-        nodes, "graph", [tensor(n, shape) for n in inputs], [tensor(n, shape) for n in outputs]
-    )
-    model = ModelWrapper(qonnx_make_model(graph))
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
+        for names in (inputs, outputs)
+    ]
+    model = ModelWrapper(qonnx_make_model(helper.make_graph(nodes, "graph", *infos)))
     for name, datatype in {**inputs, **outputs}.items():
         model.set_tensor_datatype(name, DataType[datatype])
     return model
@@ -174,34 +173,71 @@ def wrap(
 
 def join(inputs: list[str], outputs: list[str], shape: list[int], lanes: int) -> Any:
     """A ToyJoin node."""
-    return helper.make_node(
-        "ToyJoin",
-        inputs,
-        outputs,
-        domain=DOMAIN,
-        backend="fpgadataflow",
-        Channels=shape[-1],
-        Tokens=shape[-2],
-        PE=lanes,
-    )
+    return _node("ToyJoin", inputs, outputs, Channels=shape[-1], Tokens=shape[-2], PE=lanes)
+
+
+def converter(source: str, result: str, shape: list[int], lanes: tuple[int, int], kind: str) -> Any:
+    """A node of FINN's own width converter."""
+    before, behind = (count * DataType[kind].bitwidth() for count in lanes)
+    widths = {"inWidth": before, "outWidth": behind, "dataType": kind}
+    name = "StreamingDataWidthConverter"
+    return _node(name, [source], [result], inShape=shape, outShape=shape, **widths)
 
 
 def threshold(
-    source: str, result: str, shape: list[int], lanes: int, kind: str, steps: int, bias: int
+    source: str, result: str, shape: list[int], lanes: int, kinds: tuple[str, str]
 ) -> Any:
-    """A node of FINN's own Thresholding; its thresholds are the tensor `{result}_thresholds`."""
-    return helper.make_node(
+    """A node of FINN's own thresholding; see `set_thresholds`."""
+    types = {"inputDataType": kinds[0], "weightDataType": kinds[0], "outputDataType": kinds[1]}
+    kind = DataType[kinds[1]]
+    return _node(
         "Thresholding",
         [source, f"{result}_thresholds"],
         [result],
-        domain=DOMAIN,
-        backend="fpgadataflow",
         NumChannels=shape[-1],
         PE=lanes,
-        numSteps=steps,
-        inputDataType="INT9",
-        weightDataType="INT9",
-        outputDataType=kind,
-        ActVal=bias,
+        numSteps=int(kind.get_num_possible_values()) - 1,
+        ActVal=0 if kinds[1] == "BIPOLAR" else int(kind.min()),
         numInputVectors=shape[:-1],
+        **types,
+    )
+
+
+def set_thresholds(model: Any, result: str, channels: int, kinds: tuple[str, str]) -> None:
+    """Random thresholds for the node that gives the tensor `result`."""
+    kind, steps = DataType[kinds[0]], int(DataType[kinds[1]].get_num_possible_values()) - 1
+    rng = np.random.default_rng(0)
+    values = np.sort(rng.integers(kind.min() + 1, kind.max(), (channels, steps)), axis=1)
+    model.set_initializer(f"{result}_thresholds", values.astype(np.float32))
+    model.set_tensor_datatype(f"{result}_thresholds", kind)
+
+
+def toy_graph(shape: list[int], lanes: int = 2) -> Any:
+    """a, b -> ToyJoin -> sums to thresholds, bits to a width converter."""
+    kinds = (TYPES["out"][0], "INT4")
+    nodes = [
+        join(["a", "b"], ["sum", "bits"], shape, lanes),
+        threshold("sum", "levels", shape, 2 * lanes, kinds),
+        converter("bits", "wide", shape, (lanes, 4 * lanes), "BIPOLAR"),
+    ]
+    inputs = {"a": TYPES["in"][0], "b": TYPES["in"][1]}
+    model = model_of(nodes, inputs, {"levels": "INT4", "wide": "BIPOLAR"}, shape)
+    set_thresholds(model, "levels", shape[-1], kinds)
+    return model.transform(InferShapes()).transform(InferDataTypes())
+
+
+def values_of(kind: str, shape: list[int], seed: int = 0) -> Any:
+    """Random values of a type, its extremes among them."""
+    datatype = DataType[kind]
+    rng = np.random.default_rng(seed)
+    if kind == "BIPOLAR":
+        return rng.choice([-1, 1], shape).astype(np.float32)
+    values = rng.integers(datatype.min(), datatype.max() + 1, shape)
+    values.flat[:2] = datatype.min(), datatype.max()
+    return values.astype(np.float32)
+
+
+def _node(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
+    return helper.make_node(
+        op, inputs, outputs, domain=DOMAIN, backend="fpgadataflow", **attributes
     )
