@@ -19,6 +19,7 @@ import numpy as np
 
 from hw.integer_model import IntegerModel
 from hw.kernels.add_norm import AddNorm, NormTensors
+from hw.kernels.attention import BinaryAttention
 from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import HeadReorder, SkidBuffer, StreamFifo, StreamFork, WidthConverter
 from hw.sim.verilator import Parameter
@@ -95,16 +96,56 @@ def lane(simd: int) -> Point:
     return Point(f"SIMD {simd}, 11-bit sum", "binary_lane", parameters, macs=simd)
 
 
+def popcount(bits: int) -> Point:
+    """A popcount alone."""
+    return Point(f"N {bits}", "popcount", {"N": bits}, macs=bits)
+
+
 @functools.cache
-def mini_like() -> IntegerModel:
+def mini_like(attention: str) -> IntegerModel:
     """A model of random tensors as wide as `mini`."""
     sizes = {"layers": 2, "hidden": 256, "heads": 4, "ffn": 1024, "max_tokens": 64}
-    return random_integer_model(0, golden=0, **sizes)
+    return random_integer_model(0, attention=attention, golden=0, **sizes)
+
+
+def attention(kind: str) -> Point:
+    """The attention of a layer: 4 heads of 64, a row of a head per 64 cycles."""
+    model = mini_like(kind)
+    tensor = functools.partial(_layer_tensor, model)
+    formats, sizes = model.formats, model.dimensions
+    kernel = BinaryAttention(
+        sizes.max_tokens,
+        sizes.heads,
+        sizes.head_width,
+        keys=1,
+        simd=sizes.head_width,
+        channels=1,
+        in_bits=16,
+        out_bits=16,
+        sps=kind == "sps",
+        exp_bits=formats.exp_bits,
+        probability_bits=formats.probability_bits,
+    )
+    thresholds = (
+        {"score_threshold": tensor("attention.score_threshold")}
+        if kernel.sps
+        else {
+            "exp_table": tensor("attention.exp_table"),
+            "probability_threshold": tensor("attention.probability_threshold"),
+        }
+    )
+    return Point(
+        f"{kind}, A 4, D 64, up to 64 tokens, a token per 256 cycles",
+        "attention",
+        kernel.parameters(),
+        kernel.memories(tensor("output.input_threshold"), **thresholds),
+        goals=[Goal("LUT", 3000), Goal("DSP", 0)],
+    )
 
 
 def add_norm(norm: str) -> Point:
     """Add and LayerNorm of 256 channels, one a cycle."""
-    model = mini_like()
+    model = mini_like("softmax")
     kernel = AddNorm.of_layer(model, 0, norm)
     return Point(
         f"H 256, LANES 1, {kernel.bit_streams} bit streams",
@@ -122,6 +163,10 @@ def part(
     return Point(text, top, kernel.parameters())
 
 
+def _layer_tensor(model: IntegerModel, name: str) -> np.ndarray:
+    return model[f"layer.0.{name}"]
+
+
 POINTS: dict[str, Callable[[], Point]] = {
     "mvu-64x8": lambda: mvu(768, 768, 64, 8),
     "mvu-64x16": lambda: mvu(768, 768, 64, 16, limit=1.0),
@@ -132,6 +177,10 @@ POINTS: dict[str, Callable[[], Point]] = {
     "mvu-64x16-mini": lambda: mvu(256, 256, 64, 16, limit=1.0),
     "lane-64": lambda: lane(64),
     "lane-256": lambda: lane(256),
+    "popcount-64": lambda: popcount(64),
+    "popcount-256": lambda: popcount(256),
+    "attention-softmax": lambda: attention("softmax"),
+    "attention-sps": lambda: attention("sps"),
     "add-norm-1": lambda: add_norm("attention_norm"),
     "add-norm-3": lambda: add_norm("ffn_norm"),
     "fork": lambda: part("stream_fork", "64 bits, 3 outputs", StreamFork(64, 3)),

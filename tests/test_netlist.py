@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from hw.kernels.attention import BinaryAttention
 from hw.kernels.mvu import BinaryMvu
 from hw.sim.beats import pack, unpack
 from hw.sim.bench import Stalls, run
 from hw.synth.netlist import build_netlist
+from tests.attention_cases import random_sentence, random_tensors, reference, streams
 from tests.test_rtl_binary_mvu import case
 
 STALLS = (Stalls(1), Stalls(2, share=0.5), Stalls(3, share=0.3, burst=20))
@@ -41,3 +43,38 @@ def test_the_netlist_of_an_mvu_equals_the_reference(mvu: BinaryMvu) -> None:
         )
         out = unpack(result.outputs["m_axis"], mvu.output_bits, mvu.pe, mvu.raw)
         assert np.array_equal(out.reshape(-1, mvu.mh), expected)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        BinaryAttention(
+            7, 2, 8, simd=4, channels=2, in_bits=4, out_bits=4, exp_bits=5, probability_bits=7
+        ),
+        pytest.param(
+            BinaryAttention(13, 3, 8, keys=3, simd=4, channels=2, in_bits=4, out_bits=12, sps=True),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            BinaryAttention(64, 4, 64, simd=64, in_bits=16, out_bits=16), marks=pytest.mark.slow
+        ),
+    ],
+    ids=str,
+)
+def test_the_netlist_of_an_attention_equals_the_reference(kernel: BinaryAttention) -> None:
+    rng, tensors, longest = np.random.default_rng(0), random_tensors(kernel), kernel.max_tokens
+    given = [random_sentence(kernel, n, rng) for n in (3, longest, 1, 1, longest // 2, longest)]
+    expected = np.concatenate([reference(kernel, tensors, s) for s in given]).reshape(-1)
+    simulation = build_netlist("attention", kernel.parameters(), tensors.memories(kernel))
+    for stalls in STALLS:
+        result = run(
+            "attention",
+            {},
+            streams(kernel, given),
+            {"m_axis": expected.size // kernel.out_bits},
+            stalls=stalls,
+            reset_at=150,
+            simulation=simulation,
+        )
+        bits = unpack(result.outputs["m_axis"], 1, kernel.out_bits)
+        assert np.array_equal(2 * bits - 1, expected)
