@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from models import random_integer_model, random_sentences
-from norms import Integers, formats, random_tensors, run_add_norm, words
+from norms import (
+    Integers,
+    extreme_tokens,
+    formats,
+    random_tensors,
+    run_add_norm,
+    words,
+)
 
 from hw import reference
 from hw.kernels.add_norm import AddNorm, NormTensors
@@ -15,6 +22,7 @@ from hw.sim import bench
 from hw.sim.beats import unpack
 from hw.sim.bench import Stalls
 from hw.sim.verilator import lint
+from hw.synth.netlist import build_netlist
 
 Point = tuple[int, int, int, int]
 POINTS: list[Point] = [  # hidden, lanes, word bits, bit streams
@@ -160,3 +168,20 @@ def test_memory_styles_change_nothing(point: Point, style: str) -> None:
 def test_lint_is_clean() -> None:
     for point in POINTS:
         assert lint("add_norm", parts(point)[2].parameters()) == ""
+
+
+@pytest.mark.slow
+def test_the_netlist_equals_the_reference() -> None:
+    point = (64, 1, 18, 3)  # its differences need the bits of scale above two digits
+    f, tensors, kernel = parts(point)
+    styles = ("bias_style", "scale_style", "rsqrt_style", "threshold_style")
+    kernel = dataclasses.replace(kernel, **dict.fromkeys(styles, "block"))
+    netlist = build_netlist("add_norm", kernel.parameters(), kernel.memories(tensors))
+    residual = extreme_tokens(np.random.default_rng(3), point[0], point[2])
+    accumulator = np.random.default_rng(4).integers(-512, 512, residual.shape)
+    accumulator[::2] = 0
+    for stalls in (None, Stalls(share=0.3)):
+        result = run_add_norm(
+            kernel, tensors, accumulator, residual, simulation=netlist, stalls=stalls
+        )
+        check(result, kernel, tensors, f, accumulator, residual)

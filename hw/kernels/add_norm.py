@@ -104,10 +104,10 @@ class AddNorm:
     rsqrt_bits: int = 15
     threshold_bits: int = 19
     buffer_style: str = "block"
-    bias_style: str = "auto"
-    scale_style: str = "auto"
-    rsqrt_style: str = "auto"
-    threshold_style: str = "auto"
+    bias_style: str = "block"
+    scale_style: str = "block"
+    rsqrt_style: str = "block"
+    threshold_style: str = "block"
     prefix: str = ""
 
     def __post_init__(self) -> None:

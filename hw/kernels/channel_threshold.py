@@ -36,7 +36,7 @@ class ChannelThreshold:
     word_bits: int = 18
     bit_streams: int = 1
     threshold_bits: int = 19
-    threshold_style: str = "auto"
+    threshold_style: str = "block"
     threshold_file: str = "thresholds.hex"
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ def model_thresholds(model: IntegerModel, layer: int) -> list[Tensor]:
 
 
 def input_threshold(
-    model: IntegerModel, lanes: int = 1, threshold_style: str = "auto"
+    model: IntegerModel, lanes: int = 1, threshold_style: str = "block"
 ) -> tuple[ChannelThreshold, dict[str, str]]:
     """The kernel in front of layer 0, and its memory files."""
     thresholds = model_thresholds(model, 0)

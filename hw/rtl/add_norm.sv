@@ -31,10 +31,10 @@ module add_norm #(
     parameter int unsigned RSQRT_BITS          = 15,   // bits of an entry of the table, unsigned
     parameter int unsigned THRESHOLD_BITS      = 19,   // bits of a threshold
     parameter int unsigned BUFFER_BLOCK        = 1,    // words in flight: 0 LUTs, 1 block RAM
-    parameter int unsigned BIAS_STYLE          = 0,    // 0 any, 1 LUTs, 2 block RAM
-    parameter int unsigned SCALE_STYLE         = 0,    // gamma and beta: the same
-    parameter int unsigned RSQRT_STYLE         = 0,    // the same
-    parameter int unsigned THRESHOLD_STYLE     = 0,    // the same
+    parameter int unsigned BIAS_STYLE          = 2,    // 0 any, 1 LUTs, 2 block RAM
+    parameter int unsigned SCALE_STYLE         = 2,    // gamma and beta: the same
+    parameter int unsigned RSQRT_STYLE         = 2,    // the same
+    parameter int unsigned THRESHOLD_STYLE     = 2,    // the same
     parameter              BIAS_FILE           = "",
     parameter              GAMMA_FILE          = "",
     parameter              BETA_FILE           = "",

@@ -21,7 +21,7 @@ module channel_threshold #(
     parameter int unsigned WORD_BITS       = 18,   // bits of a residual word
     parameter int unsigned BIT_STREAMS     = 1,    // 0 to 3
     parameter int unsigned THRESHOLD_BITS  = 19,   // bits of a threshold, 1 to WORD_BITS + 1
-    parameter int unsigned THRESHOLD_STYLE = 0,    // of that memory: 0 any, 1 LUTs, 2 block RAM
+    parameter int unsigned THRESHOLD_STYLE = 2,    // of that memory: 0 any, 1 LUTs, 2 block RAM
     parameter              THRESHOLD_FILE  = ""    // memory file, if BIT_STREAMS > 0
 ) (
     input wire logic clk,
@@ -103,7 +103,7 @@ module channel_threshold #(
         .last  (unused_last)
     );
 
-    weight_rom #(
+    constant_rom #(
         .WIDTH(BIT_STREAMS * LANES * THRESHOLD_BITS),
         .DEPTH(BEATS),
         .FILE (THRESHOLD_FILE),

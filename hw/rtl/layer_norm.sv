@@ -30,8 +30,8 @@ module layer_norm #(
     parameter int unsigned BETA_BITS           = 32,   // bits of a beta
     parameter int unsigned RSQRT_BITS          = 15,   // bits of an entry of the table
     parameter int unsigned BUFFER_BLOCK        = 1,    // ring buffer: 0 LUTs, 1 block RAM
-    parameter int unsigned SCALE_STYLE         = 0,    // gamma, beta: 0 any, 1 LUTs, 2 block RAM
-    parameter int unsigned RSQRT_STYLE         = 0,    // table: the same
+    parameter int unsigned SCALE_STYLE         = 2,    // gamma, beta: 0 any, 1 LUTs, 2 block RAM
+    parameter int unsigned RSQRT_STYLE         = 2,    // table: the same
     parameter              GAMMA_FILE          = "",   // memory file
     parameter              BETA_FILE           = "",   // memory file
     parameter              RSQRT_FILE          = ""    // memory file
@@ -245,7 +245,7 @@ module layer_norm #(
       .last  (unused_last)
   );
 
-  weight_rom #(
+  constant_rom #(
       .WIDTH(LANES * GAMMA_BITS),
       .DEPTH(BEATS),
       .FILE (GAMMA_FILE),
@@ -257,7 +257,7 @@ module layer_norm #(
       .word   (gammas)
   );
 
-  weight_rom #(
+  constant_rom #(
       .WIDTH(LANES * BETA_BITS),
       .DEPTH(BEATS),
       .FILE (BETA_FILE),

@@ -24,7 +24,7 @@ module norm_statistics #(
     parameter int unsigned RSQRT_INDEX_BITS = 10,   // even, 4 to 16
     parameter int unsigned RSQRT_BITS       = 15,   // bits of an entry of the table, unsigned
     parameter int unsigned SCALE_BITS       = 35,
-    parameter int unsigned RSQRT_STYLE      = 0,    // of the table: 0 any, 1 LUTs, 2 block RAM
+    parameter int unsigned RSQRT_STYLE      = 2,    // of the table: 0 any, 1 LUTs, 2 block RAM
     parameter              RSQRT_FILE       = ""    // memory file, 3 * 2^(RSQRT_INDEX_BITS-2) words
 ) (
     input wire logic clk,
@@ -98,7 +98,7 @@ module norm_statistics #(
   wire [B-1:0] entry = {index[B-1] && index[B-2], index[B-1] && !index[B-2], index[B-3:0]};
   wire [RSQRT_BITS-1:0] root;
 
-  weight_rom #(
+  constant_rom #(
       .WIDTH(RSQRT_BITS),
       .DEPTH(3 << (B - 2)),
       .FILE (RSQRT_FILE),

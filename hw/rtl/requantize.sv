@@ -21,7 +21,7 @@ module requantize #(
     parameter int          MULTIPLIER = 1,    // M, signed
     parameter int unsigned SHIFT      = 0,    // n, 0 to 30
     parameter int unsigned BIAS_BITS  = 24,   // bits of a bias
-    parameter int unsigned BIAS_STYLE = 0,    // of that memory: 0 any, 1 LUTs, 2 block RAM
+    parameter int unsigned BIAS_STYLE = 2,    // of that memory: 0 any, 1 LUTs, 2 block RAM
     parameter              BIAS_FILE  = ""    // memory file
 ) (
     input wire logic clk,
@@ -83,7 +83,7 @@ module requantize #(
       .last  (unused_last)
   );
 
-  weight_rom #(
+  constant_rom #(
       .WIDTH(LANES * BIAS_BITS),
       .DEPTH(BEATS),
       .FILE (BIAS_FILE),
