@@ -179,13 +179,14 @@ def test_cycles_follow_the_tokens_and_none_is_lost(kernel: BinaryAttention) -> N
     assert np.array_equal(measured, np.diff(starts[rows + kernel.lag]))
 
 
-def test_the_goal_point_takes_256_cycles_a_token_in_a_steady_state() -> None:
-    tokens = 9
-    result = simulate(GOAL, random_tensors(GOAL), sentences(GOAL, [64, *[tokens] * 6]))
-    assert GOAL.cycles([64]) == 64 * 256
-    last = result.taken["m_axis"][(64 + tokens * np.arange(1, 7)) * GOAL.hidden // 16 - 1]
-    # Two banks: the values of a sentence wait for the bank that the one before the last leaves.
-    assert np.diff(last[2:]).max() <= tokens * 256 + (GOAL.lag + 1) * 64 + 32
+@pytest.mark.parametrize(("banks", "lost"), [(2, 160), (4, 0)])
+def test_the_goal_point_takes_256_cycles_a_token_in_a_steady_state(banks: int, lost: int) -> None:
+    """With two banks, values wait for the one that the rows of two sentences before still read."""
+    kernel, tokens = replace(GOAL, banks=banks), 9
+    result = simulate(kernel, random_tensors(kernel), sentences(kernel, [tokens] * 8))
+    last = result.taken["m_axis"][tokens * np.arange(1, 9) * kernel.hidden // 16 - 1]
+    assert kernel.cycles([tokens]) == tokens * 256
+    assert last[7] - last[1] == 6 * (tokens * 256 + lost)
 
 
 def test_more_banks_hide_the_time_that_rows_stay_in_the_engine() -> None:

@@ -4,8 +4,9 @@
 // Binary attention of a layer: one engine, time-shared by heads and tokens.
 //
 // Contract: for every sentence, s_axis_length has a beat with its number of tokens N, 1 to
-// MAX_TOKENS, and s_axis_query, s_axis_key and s_axis_value have the bits of its tokens (bit 1 = +1,
-// head h has channels D h ... D h + D - 1), H / IN_BITS beats a token; no stream waits for another.
+// MAX_TOKENS, and s_axis_query, s_axis_key and s_axis_value have the bits of its tokens (bit 1 is
+// +1, head h has channels D h ... D h + D - 1), H / IN_BITS beats a token.
+// Streams need not keep step; keys and values of a sentence are taken after its length.
 // m_axis has, in the same layout with OUT_BITS, for token i and channel c of head h
 //   bit = 1 iff sum_j p_hij v_jc >= t_c, with the scores s_hij = sum_d q_id k_jd of head h and
 //   SPS = 0: p_hij = 1 iff E[(max_j s - s_hij) / 2] * 2**k > T_h * sum_j E[(max_j s - s_hij) / 2]
@@ -26,9 +27,9 @@ module attention #(
     parameter int unsigned SIMD = 64,              // bits of a score per cycle, divides HEAD_WIDTH
     parameter int unsigned CHANNELS = 1,           // context channels per cycle, divides IN_BITS
     parameter int unsigned IN_BITS = 16,           // bits of an input beat, divides SIMD
-    parameter int unsigned OUT_BITS = 16,          // of an output beat, divides H, multiple of CHANNELS
-    parameter int unsigned BANKS = 2,              // sentences of keys and values, a power of two >= 2
-    parameter int unsigned SPS = 0,                // 1: a threshold per head in place of the softmax
+    parameter int unsigned OUT_BITS = 16,          // of an output beat, divides H
+    parameter int unsigned BANKS = 2,              // sentences held, a power of two >= 2
+    parameter int unsigned SPS = 0,                // 1: thresholds in place of the softmax
     parameter int unsigned EXP_BITS = 12,          // E is 0 to 2**EXP_BITS, 1 to 24
     parameter int unsigned PROBABILITY_BITS = 16,  // k, T is -1 to 2**k, 1 to 24
     parameter string EXP_FILE = "",                // D + 1 words (softmax)
@@ -312,7 +313,8 @@ module attention #(
     assign probability_tick = score_tick;
     assign probability_start = score_start;
     for (genvar l = 0; l < KEYS; l++) begin : gen_compare
-      assign probability[l] = score_valid[l] && THRESHOLD_BITS'(match_count[l*COUNT_BITS+:COUNT_BITS]) >= threshold;
+      assign probability[l] = score_valid[l]
+          && THRESHOLD_BITS'(match_count[l*COUNT_BITS+:COUNT_BITS]) >= threshold;
     end
   end else begin : gen_softmax
     logic product_tick;

@@ -4,7 +4,7 @@
 // Sentences of the attention: which bank is filled, which are ready, which are free.
 //
 // Contract: takes a beat of s_axis_length per sentence (its tokens, 1 to MAX_TOKENS) when a bank is
-// free; `loading` then lets keys and values enter bank load_bank until load_done. ready_valid offers
+// free; `loading` then lets keys and values enter bank load_bank until load_done. ready_valid gives
 // the filled banks in order: the last token's index, and its place among the key words. A bank is
 // free again after `release_bank`, in the same order.
 // Throughput and latency: a sentence follows the one before it after two cycles.
@@ -49,11 +49,9 @@ module attention_banks #(
     input wire logic release_bank
 );
 
-  localparam int unsigned WORD = TOKEN_BITS + GROUP_BITS + LANE_BITS;
-
   // One bit more than a bank's index, so that all banks and no bank differ.
   logic [BANK_BITS:0] filled, taken, freed;
-  logic [WORD-1:0] descriptor[BANKS];
+  logic [TOKEN_BITS-1:0] last[BANKS];
 
   wire logic full = filled == (freed ^ (BANK_BITS + 1)'(BANKS));
   assign s_axis_length_tready = !loading && !full;
@@ -62,7 +60,19 @@ module attention_banks #(
 
   assign ready_valid = filled != taken;
   assign ready_bank = taken[BANK_BITS-1:0];
-  assign {ready_lane, ready_group, ready_last} = descriptor[ready_bank];
+  assign ready_last = last[ready_bank];
+
+  if (KEYS == 1) begin : gen_token_is_group
+    wire logic unused = ^{load_group, load_lane};
+    assign ready_group = ready_last;
+    assign ready_lane  = '0;
+  end else begin : gen_groups
+    logic [GROUP_BITS+LANE_BITS-1:0] place[BANKS];
+    assign {ready_lane, ready_group} = place[ready_bank];
+    always_ff @(posedge clk) begin
+      if (loading && load_done) place[load_bank] <= {load_lane, load_group};
+    end
+  end
 
   always_ff @(posedge clk) begin
     if (load_begin) begin
@@ -72,7 +82,7 @@ module attention_banks #(
     if (loading && load_done) begin
       loading <= 1'b0;
       filled <= filled + 1'b1;
-      descriptor[load_bank] <= {load_lane, load_group, load_last};
+      last[load_bank] <= load_last;
     end
     if (ready_take) taken <= taken + 1'b1;
     if (release_bank) freed <= freed + 1'b1;

@@ -3,8 +3,8 @@
 //
 // Context of the attention: values of the keys with p = 1, summed and compared with a threshold.
 //
-// Contract: the bits p of a row come a group of KEYS at a time, last group first, between a start and
-// the next. In the slot that the next start begins, its channels follow, CHANNELS a step:
+// Contract: the bits p of a row come a group of KEYS at a time, last group first, between a start
+// and the next. In the slot that the next start begins, its channels follow, CHANNELS a step:
 //   bit = 1 iff sum_j p_j v_j >= t, v in {-1, +1}; with counts: 2 |p & v| - |p| >= t.
 // THRESHOLD_FILE has t + 1 at {head, step}, CHANNELS fields of THRESHOLD_BITS (two's complement).
 // `values` has the bits v of the step before. tag passes with a step.
@@ -42,15 +42,16 @@ module attention_context #(
   localparam int unsigned COUNT_BITS = $clog2(MAX_TOKENS + 1);
   localparam int unsigned THRESHOLD_BITS = $clog2(MAX_TOKENS + 3) + 1;  // t + 1 in [1 - N, N + 2]
   localparam int unsigned BOUND_BITS = THRESHOLD_BITS + 1;
-  localparam int unsigned COUNT_LATENCY = 3;
+  localparam int unsigned WORDS = HEADS << $clog2(STEPS);
+  localparam int unsigned ADDRESS_BITS = WORDS > 1 ? $clog2(WORDS) : 1;
+  localparam int unsigned COUNT_LATENCY = 4;  // of attention_and_count
 
   logic [MAX_TOKENS-1:0] gathering, row;
   logic [COUNT_BITS-1:0] gathered, row_count;
-  logic [CHANNELS*THRESHOLD_BITS-1:0] thresholds[HEADS<<$clog2(STEPS)];
+  logic [CHANNELS*THRESHOLD_BITS-1:0] thresholds[WORDS];
   logic [CHANNELS*THRESHOLD_BITS-1:0] threshold;
   initial $readmemh(THRESHOLD_FILE, thresholds);
 
-  localparam int unsigned ADDRESS_BITS = HEADS << $clog2(STEPS) > 1 ? $clog2(HEADS << $clog2(STEPS)) : 1;
   wire logic [ADDRESS_BITS-1:0] address =
       ADDRESS_BITS'(step) | (ADDRESS_BITS'(head) << $clog2(STEPS));
 
@@ -81,11 +82,10 @@ module attention_context #(
 
   for (genvar c = 0; c < CHANNELS; c++) begin : gen_channels
     logic [COUNT_BITS-1:0] count;
-    logic signed [BOUND_BITS-1:0] bound[COUNT_LATENCY];
+    logic signed [BOUND_BITS-1:0] bound, count_bound;
 
     attention_and_count #(
-        .N      (MAX_TOKENS),
-        .LATENCY(COUNT_LATENCY)
+        .N(MAX_TOKENS)
     ) u_count (
         .clk,
         .enable,
@@ -94,13 +94,23 @@ module attention_context #(
         .count
     );
 
+    attention_delay #(
+        .WIDTH (BOUND_BITS),
+        .CYCLES(COUNT_LATENCY - 1)
+    ) u_bound (
+        .clk,
+        .rst_n,
+        .enable,
+        .d(bound),
+        .q(count_bound)
+    );
+
     // 2 count - row_count >= t  iff  count >= floor((t + 1 + row_count) / 2)
     always_ff @(posedge clk) begin
       if (enable) begin
-        bound[0] <= (BOUND_BITS'(signed'(threshold[c*THRESHOLD_BITS+:THRESHOLD_BITS]))
+        bound <= (BOUND_BITS'(signed'(threshold[c*THRESHOLD_BITS+:THRESHOLD_BITS]))
             + signed'(BOUND_BITS'(row_count))) >>> 1;
-        for (int i = 1; i < COUNT_LATENCY; i++) bound[i] <= bound[i-1];
-        bits[c] <= signed'(BOUND_BITS'(count)) >= bound[COUNT_LATENCY-1];
+        bits[c] <= signed'(BOUND_BITS'(count)) >= count_bound;
       end
     end
   end

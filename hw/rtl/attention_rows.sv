@@ -5,8 +5,8 @@
 //
 // Contract: time goes in slots. In a slot the scores of one row are made, while each later stage
 // works on the row of an earlier slot, LAG slots at most; a slot lasts until SLOT cycles and all
-// key words have passed. `start` marks its first cycle. With key_tick, (group, fold) goes through the key
-// words, groups downwards, so that the last key has index 0 wherever the sentence ends; with
+// key words have passed. `start` marks its first cycle. With key_tick, (group, fold) goes through
+// the key words, groups downwards, so that the first key is the last to come; with
 // step_tick, step goes from 0 to SLOT - 1. row_valid is 0 in a slot that only lets earlier rows
 // pass. The first rows of a sentence go through as many groups as the longest row before them that
 // still is in a later stage (HOLD slots); key_valid marks the keys that exist.

@@ -50,7 +50,7 @@ module attention_softmax #(
 );
 
   localparam int unsigned EXP = EXP_BITS + 1;
-  localparam int unsigned SUM_BITS = $clog2(GROUPS * KEYS + 1) + EXP_BITS;  // S <= keys * 2**EXP_BITS
+  localparam int unsigned SUM_BITS = $clog2(GROUPS * KEYS + 1) + EXP_BITS;  // S of all keys
   localparam int unsigned ACC_BITS = SUM_BITS + 2;  // in [-S, 2 S)
 
   logic [EXP-1:0] exponentials[HEAD_WIDTH+1];
@@ -63,22 +63,31 @@ module attention_softmax #(
   // start and tick, 1 to 3 edges later.
   logic [3:1] starts, ticks;
   logic [GROUP_BITS-1:0] groups[1:3];
-  logic [KEYS-1:0] valids[1:3];
-  logic [KEYS*COUNT_BITS-1:0] counts[1:3];
+  logic [KEYS-1:0] late_valids;
+  logic [KEYS*COUNT_BITS-1:0] late_counts;
 
   always_ff @(posedge clk) begin
     if (enable) begin
       starts <= {starts[2:1], start};
       ticks <= {ticks[2:1], tick};
       groups[1:3] <= '{group, groups[1], groups[2]};
-      valids[1:3] <= '{key_valid, valids[1], valids[2]};
-      counts[1:3] <= '{match_count, counts[1], counts[2]};
     end
     if (!rst_n) begin
       starts <= '0;
       ticks  <= '0;
     end
   end
+
+  attention_delay #(
+      .WIDTH (KEYS * (1 + COUNT_BITS)),
+      .CYCLES(3)
+  ) u_count_delay (
+      .clk,
+      .rst_n,
+      .enable,
+      .d({key_valid, match_count}),
+      .q({late_valids, late_counts})
+  );
 
   // Slot 0: the largest count. Key 0 of a group is valid if any is.
   logic [COUNT_BITS-1:0] largest, maximum, row_maximum;
@@ -116,7 +125,7 @@ module attention_softmax #(
 
     assign {compared[l], earlier, count_valid, count} = read_word[l*FIELD+:FIELD];
     assign write_word[l*FIELD+:FIELD] = {
-      passed[3][l], summand[l], valids[3][l], counts[3][l*COUNT_BITS+:COUNT_BITS]
+      passed[3][l], summand[l], late_valids[l], late_counts[l*COUNT_BITS+:COUNT_BITS]
     };
 
     // Slot 1: exponentials.
