@@ -127,3 +127,13 @@ def test_cycles_follow_from_the_folding() -> None:
     assert shared.cycles(40) - shared.cycles(10) == 10 * 9
     with pytest.raises(ParameterError, match="tokens: expected 1 to"):
         MVU.cycles(0)
+
+
+def test_the_memory_of_the_weights_is_estimated() -> None:
+    wide = BinaryMvu(768, 768, 16, 64)
+    assert (wide.weight_bram18, wide.weight_uram) == (58, 0)  # what Yosys makes of it
+    assert replace(wide, weight_memory="distributed").weight_bram18 == 0
+    assert MVU.weight_bram18 == 0  # too small for a block
+    assert replace(wide, loadable=True).weight_bram18 == 2 * 29
+    ultra = replace(wide, loadable=True, weight_memory="ultra")
+    assert (ultra.weight_bram18, ultra.weight_uram) == (0, 15)

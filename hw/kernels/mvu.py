@@ -9,6 +9,7 @@ from hw.errors import ParameterError
 from hw.kernels import popcount
 from hw.kernels.checks import divides, in_range, one_of, signed_bits
 from hw.kernels.memory import memory_text
+from hw.kernels.stream import bram18, takes_block_ram
 
 WEIGHT_MEMORIES = ("auto", "distributed", "block", "ultra")  # values 0 to 3 of WEIGHT_MEMORY
 ACTIVATION_MEMORIES = ("distributed", "block")  # values 0, 1 of ACTIVATION_MEMORY
@@ -31,7 +32,7 @@ class BinaryMvu:
         raw: y itself instead of thresholds.
         inputs: "bipolar" {-1,+1} or "binary" {0,1}.
         loadable: weights come through the stream `s_axis_weights` after every reset.
-        weight_memory: one of WEIGHT_MEMORIES; URAM ("ultra") must be loadable.
+        weight_memory: one of WEIGHT_MEMORIES; "auto" goes by size; URAM ("ultra") must be loadable.
         activation_memory: one of ACTIVATION_MEMORIES.
         load_bits: bits of a beat of `s_axis_weights`.
         weight_file: name of the memory file.
@@ -108,6 +109,21 @@ class BinaryMvu:
     def words(self) -> int:
         """Words of the weight memory."""
         return self.neuron_folds * self.synapse_folds
+
+    @property
+    def weight_bram18(self) -> int:
+        """Estimate of the RAMB18 of the weights."""
+        style = self.weight_memory
+        parts = self._load_parts() if self.loadable else [self.word_bits]
+        block = [bits for bits in parts if takes_block_ram(self.words, bits, style)]
+        return sum(bram18(self.words, bits) for bits in block)
+
+    @property
+    def weight_uram(self) -> int:
+        """Estimate of the URAM of the weights: 4,096 words of 72 bits each."""
+        if self.weight_memory != "ultra":
+            return 0
+        return sum(-(-bits // 72) for bits in self._load_parts()) * -(-self.words // 4096)
 
     @property
     def load_beats_per_word(self) -> int:
@@ -246,6 +262,11 @@ class BinaryMvu:
         padded[:, : self.word_bits] = bits
         beats = np.packbits(padded.reshape(-1, self.load_bits), axis=1, bitorder="little")
         return beats if self.loadable else beats[:0]
+
+    def _load_parts(self) -> list[int]:
+        """Bits of the parts of a weight word that beats of `s_axis_weights` bring."""
+        last = self.word_bits - (self.load_beats_per_word - 1) * self.load_bits
+        return [self.load_bits] * (self.load_beats_per_word - 1) + [last]
 
     def _checked_weight(self, weight: ArrayLike) -> NDArray[np.int64]:
         signs = np.asarray(weight, dtype=np.int64)

@@ -33,7 +33,7 @@ module binary_mvu #(
     parameter int unsigned TOKENS            = 1,   // tokens at once, <= MH / PE and <= MW / SIMD
     parameter int unsigned RAW               = 0,   // 0: thresholds, 1, 2: sums of {-1,+1}, {0,1}
     parameter              WEIGHT_FILE       = "",  // memory file, if LOADABLE is 0
-    parameter int unsigned WEIGHT_MEMORY     = 0,   // 0: as the tool likes, 1: LUTs, 2: block RAM,
+    parameter int unsigned WEIGHT_MEMORY     = 0,   // 0: by size, 1: LUTs, 2: block RAM,
                                                     // 3: URAM, which must be LOADABLE
     parameter int unsigned LOADABLE          = 0,   // 1: weights come from s_axis_weights
     parameter int unsigned LOAD_BITS         = 72,  // bits of a beat of s_axis_weights, >= 1

@@ -17,7 +17,7 @@ module weight_memory #(
     parameter int unsigned WIDTH     = 64,  // bits of a word, >= 1
     parameter int unsigned DEPTH     = 16,  // words, >= 1
     parameter              FILE      = "",  // memory file, if LOADABLE is 0
-    parameter int unsigned STYLE     = 0,   // 0: as the tool likes, 1: LUTs, 2: block RAM, 3: URAM
+    parameter int unsigned STYLE     = 0,   // 0: by size, 1: LUTs, 2: block RAM, 3: URAM
     parameter int unsigned LOADABLE  = 0,   // 0: ROM, 1: RAM; URAM has no initial content
     parameter int unsigned LOAD_BITS = 72   // bits of a beat of s_axis_load, >= 1
 ) (

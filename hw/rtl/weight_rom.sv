@@ -6,6 +6,7 @@
 // Contract: word becomes memory[address] in a cycle with enable, else it stays. FILE holds DEPTH
 // words of WIDTH bits in hexadecimal, a word a line. Nothing is reset.
 // Throughput and latency: a read per cycle; one cycle.
+// Memory: STYLE 0 takes block RAM above 64 words and 4,096 bits, as stream_fifo does.
 // Reference: hw/kernels/memory.py, read_memory.
 `default_nettype none
 
@@ -13,7 +14,7 @@ module weight_rom #(
     parameter int unsigned WIDTH = 64,  // bits of a word, >= 1
     parameter int unsigned DEPTH = 16,  // words, >= 1
     parameter              FILE  = "",  // memory file
-    parameter int unsigned STYLE = 0,   // 0: as the tool likes, 1: LUTs, 2: block RAM
+    parameter int unsigned STYLE = 0,   // 0: by size, 1: LUTs, 2: block RAM
     localparam int unsigned ADDRESS_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (
     input  wire logic                    clk,
@@ -26,13 +27,9 @@ module weight_rom #(
     $fatal(1, "weight_rom: STYLE must be 0 to 2, got %0d", STYLE);
   end
 
-  if (STYLE == 0) begin : gen_auto
-    logic [WIDTH-1:0] memory[DEPTH];
+  localparam bit BLOCK = STYLE == 2 || (STYLE == 0 && DEPTH > 64 && DEPTH * WIDTH > 4096);
 
-    initial $readmemh(FILE, memory);
-
-    always_ff @(posedge clk) if (enable) word <= memory[address];
-  end else if (STYLE == 1) begin : gen_logic
+  if (!BLOCK) begin : gen_logic
     // Yosys (read by slang) has no distributed ROM and aborts on the word.
 `ifdef __slang__
     (* rom_style = "logic" *)
