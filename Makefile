@@ -1,4 +1,4 @@
-# make setup | demo | lint | test | test-slow | bench | synth | place | clean
+# make setup | demo | lint | test | test-slow | mutate | bench | synth | place | clean
 # PYTHON chooses the interpreter (3.11 or later) that the environment is made with.
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-slow bench synth place clean
+.PHONY: help setup demo lint test test-slow mutate bench synth place clean
 
 help:
 	@echo "make setup      make $(VENV) with the versions of requirements.lock"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint       ruff, mypy --strict"
 	@echo "make test       lint and the tests"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make mutate     plant faults in the RTL; the tests must catch each"
 	@echo "make bench      speed of training and inference"
 	@echo "make synth      size of the RTL kernels, by synthesis"
 	@echo "make place      place and route MVUs; NEXTPNR_ROOT=FOLDER holds nextpnr"
@@ -61,6 +62,9 @@ test: lint
 
 test-slow: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -q -m slow -n $(TEST_WORKERS)
+
+mutate: setup
+	$(TEST_ENV) $(BIN)/python -m tests.mutations
 
 bench: setup
 	GOMP_SPINCOUNT=4000 $(BIN)/python -m benchmarks.train_speed
