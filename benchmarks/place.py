@@ -49,7 +49,7 @@ def main() -> None:
 
 def row(simd: int, pe: int, root: Path, placer: str) -> str:
     """Place and route an MVU; its row of the table."""
-    kernel = BinaryMvu(768, 768, pe, simd)
+    kernel = BinaryMvu(768, 768, pe, simd, weight_memory="block")
     memories = random_mvu(kernel)
     used, _ = cached_synthesis("binary_mvu", kernel.parameters(), "xc7", memories)
     figures = measured(kernel, memories, root, placer, used)

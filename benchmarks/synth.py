@@ -71,7 +71,7 @@ class Point:
 
 def mvu(mw: int, mh: int, simd: int, pe: int, tokens: int = 1, limit: float = 0) -> Point:
     """A binary MVU with thresholds."""
-    kernel = BinaryMvu(mw, mh, pe, simd, tokens)
+    kernel = BinaryMvu(mw, mh, pe, simd, tokens, weight_memory="block")
     return Point(
         f"SIMD x PE = {simd} x {pe}, MW {mw}, MH {mh}, TOKENS {tokens}",
         "binary_mvu",

@@ -13,6 +13,7 @@ module mvu_board #(
     parameter int unsigned PE = 8,
     parameter int unsigned SIMD = 64,
     parameter int unsigned TOKENS = 1,
+    parameter int unsigned WEIGHT_MEMORY = 0,
     parameter WEIGHT_FILE = "weights.hex"
 ) (
     input  wire logic clk_pin,
@@ -46,6 +47,7 @@ module mvu_board #(
       .PE(PE),
       .SIMD(SIMD),
       .TOKENS(TOKENS),
+      .WEIGHT_MEMORY(WEIGHT_MEMORY),
       .WEIGHT_FILE(WEIGHT_FILE)
   ) u_mvu (
       .clk,

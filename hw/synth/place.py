@@ -140,7 +140,7 @@ def _synthesize(kernel: BinaryMvu, folder: Path) -> None:
     cells = sorted(CELLS.glob("*.v"))
     mapped = {path.stem for path in cells}
     sources = [str(path) for path in closure("binary_mvu") if path.stem not in mapped]
-    names = ("MW", "MH", "PE", "SIMD", "TOKENS")
+    names = ("MW", "MH", "PE", "SIMD", "TOKENS", "WEIGHT_MEMORY")
     values = kernel.parameters()
     given = [f"-G{name}={values[name]}" for name in names]
     given += [f'-GWEIGHT_FILE="{kernel.weight_file}"']
