@@ -9,6 +9,7 @@ import pytest
 
 from edgebert import zoo
 from edgebert.cli import main
+from edgebert.data import TaskData
 from edgebert.errors import UserError
 from edgebert.scoring import open_scorer, score_task, sentences_of
 from edgebert.tasks import load_task
@@ -18,7 +19,6 @@ from hw.integer_model import load_integer_model
 from hw.reference import float_product, logits
 
 MODELS = list(read_index().values())
-GLUE = Path(__file__).parents[2] / "shared" / "glue"
 OWN = ["A fine, moving story, told with care.", "Dull from the first minute to the last."]
 
 
@@ -32,6 +32,13 @@ def export(model: ZooModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("zoo") / model.name
     assert main(["zoo", "get", model.name, "--out", str(out)]) == 0
     return out
+
+
+def task_of(model: ZooModel, request: pytest.FixtureRequest) -> TaskData:
+    """The model's task; skips where its data are not at hand."""
+    if model.task == "reviews":
+        return load_task("reviews")
+    return load_task(model.task, request.getfixturevalue("glue"))
 
 
 def test_every_model_has_a_card_that_states_its_figures(model: ZooModel) -> None:
@@ -55,20 +62,19 @@ def test_an_export_computes_the_reference_on_own_sentences(export: Path) -> None
     assert np.array_equal(found, expected)
 
 
-def test_dev_metric_is_the_index_s_to_the_last_digit(model: ZooModel, export: Path) -> None:
-    if model.task != "reviews" and not GLUE.is_dir():
-        pytest.skip("the GLUE files are not beside the project")
-    task = load_task(model.task, None if model.task == "reviews" else GLUE)
+def test_dev_metric_is_the_index_s_to_the_last_digit(
+    model: ZooModel, export: Path, request: pytest.FixtureRequest
+) -> None:
+    task = task_of(model, request)
     report = score_task(open_scorer(export), task, lambda line: None)
     assert report["metrics"][model.metric] == model.w1a1
     assert report["sentences"] == model.sentences
 
 
-def test_no_sentence_of_a_data_set_ships(model: ZooModel, export: Path) -> None:
-    if not GLUE.is_dir():
-        pytest.skip("the GLUE files are not beside the project")
-    scorer = open_scorer(export)
-    task = load_task(model.task, None if model.task == "reviews" else GLUE)
+def test_no_sentence_of_a_data_set_ships(
+    model: ZooModel, export: Path, request: pytest.FixtureRequest
+) -> None:
+    scorer, task = open_scorer(export), task_of(model, request)
     split = scorer.encode(task.dev, "dev sentences", lambda line: None)
     dev = {tuple(ids) for ids, _ in sentences_of(split)}
     integers = load_integer_model(export / "integer.safetensors")
