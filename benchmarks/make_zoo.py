@@ -52,9 +52,9 @@ A BERT encoder with one bit per weight and activation, for {what}. Made by edgeb
 | W1A1, float scales and LayerNorm | {w1a1_float:.1f} |
 | **W1A1, integers as deployed** | **{w1a1:.1f}** |
 
-Measured on the {sentences:,} dev examples of the task. Their logits are equal, with `==`, in torch, the
-NumPy reference, ONNX Runtime (model.onnx, fast.onnx) and qonnx, and so is every named tensor of a
-few of them: `edgebert verify` passed before the model was added.
+Measured on the {sentences:,} dev examples of the task. Their logits are equal, with `==`, in torch,
+the NumPy reference, ONNX Runtime (model.onnx, fast.onnx) and qonnx, and so is every named tensor
+of a few of them: `edgebert verify` passed before the model was added.
 
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
