@@ -69,11 +69,22 @@ class Point:
     goals: Sequence[Goal] = ()
 
 
-def mvu(mw: int, mh: int, simd: int, pe: int, tokens: int = 1, limit: float = 0) -> Point:
-    """A binary MVU with thresholds."""
-    kernel = BinaryMvu(mw, mh, pe, simd, tokens, weight_memory="block")
+def mvu(
+    mw: int,
+    mh: int,
+    simd: int,
+    pe: int,
+    tokens: int = 1,
+    limit: float = 0,
+    activations: str = "distributed",
+) -> Point:
+    """A binary MVU with thresholds, its weights in block RAM."""
+    kernel = BinaryMvu(
+        mw, mh, pe, simd, tokens, weight_memory="block", activation_memory=activations
+    )
+    memory = "" if activations == "distributed" else ", activations in block RAM"
     return Point(
-        f"SIMD x PE = {simd} x {pe}, MW {mw}, MH {mh}, TOKENS {tokens}",
+        f"SIMD x PE = {simd} x {pe}, MW {mw}, MH {mh}, TOKENS {tokens}{memory}",
         "binary_mvu",
         kernel.parameters(),
         random_mvu(kernel),
@@ -171,6 +182,7 @@ POINTS: dict[str, Callable[[], Point]] = {
     "mvu-64x8": lambda: mvu(768, 768, 64, 8),
     "mvu-64x16": lambda: mvu(768, 768, 64, 16, limit=1.0),
     "mvu-256x16": lambda: mvu(768, 768, 256, 16, limit=0.9),
+    "mvu-256x16-blocks": lambda: mvu(768, 768, 256, 16, limit=0.8, activations="block"),
     "mvu-64x8-tokens2": lambda: mvu(768, 768, 64, 8, 2),
     "mvu-64x16-tokens2": lambda: mvu(768, 768, 64, 16, 2, limit=1.0),
     "mvu-256x16-tokens2": lambda: mvu(768, 768, 256, 16, 2, limit=0.9),
