@@ -185,7 +185,6 @@ POINTS: dict[str, Callable[[], Point]] = {
     "mvu-256x16-blocks": lambda: mvu(768, 768, 256, 16, limit=0.8, activations="block"),
     "mvu-64x8-tokens2": lambda: mvu(768, 768, 64, 8, 2),
     "mvu-64x16-tokens2": lambda: mvu(768, 768, 64, 16, 2, limit=1.0),
-    "mvu-256x16-tokens2": lambda: mvu(768, 768, 256, 16, 2, limit=0.9),
     "mvu-64x16-mini": lambda: mvu(256, 256, 64, 16, limit=1.0),
     "lane-64": lambda: lane(64),
     "lane-256": lambda: lane(256),

@@ -119,6 +119,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         "test_rtl_layer_norm.py::test_extreme_tokens_equal_the_reference",
     ),
     Mutation(
+        "a fork forgets who took the beat",
+        "stream_fork.sv",
+        "s_axis_tready ? '0 : taken | m_axis_tready",
+        "s_axis_tready ? '0 : m_axis_tready",
+        "test_rtl_stream_fork.py",
+    ),
+    Mutation(
+        "a FIFO keeps its last beat",
+        "stream_fifo.sv",
+        "if (!valid || m_axis_tready) valid <= count != 0;",
+        "if (!valid || m_axis_tready) valid <= count > 1;",
+        "test_rtl_stream_fifo.py",
+    ),
+    Mutation(
+        "a reorder writes into a sentence that is still read",
+        "head_reorder.sv",
+        "assign s_axis_tready = s_axis_length_tvalid && !full[write_bank];",
+        "assign s_axis_tready = s_axis_length_tvalid;",
+        "test_rtl_head_reorder.py",
+    ),
+    Mutation(
         "a skid buffer forgets that its spare register is full",
         "skid_buffer.sv",
         "      spare_valid <= 1'b1;",
