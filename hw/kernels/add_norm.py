@@ -15,7 +15,7 @@ from hw.kernels.channel_threshold import (
     value_range,
 )
 from hw.kernels.checks import holds, in_range, one_of, signed_bits, unsigned_bits
-from hw.kernels.memory import memory_text
+from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import RAM_STYLES
 from hw.layout import Formats
 
@@ -257,6 +257,15 @@ class AddNorm:
         self._check_table(tensors.rsqrt_table)
         files[f"{self.prefix}rsqrt.hex"] = memory_text(tensors.rsqrt_table, self.rsqrt_bits)
         return files
+
+    def memory_shapes(self) -> MemoryShapes:
+        """Words and bits of each memory file."""
+        bits = {"bias": self.bias_bits, "gamma": self.gamma_bits, "beta": self.beta_bits}
+        return {
+            **self.threshold().memory_shapes(),
+            **{f"{self.prefix}{n}.hex": (self.beats, b * self.lanes) for n, b in bits.items()},
+            f"{self.prefix}rsqrt.hex": (3 << (self.rsqrt_index_bits - 2), self.rsqrt_bits),
+        }
 
     @property
     def beats(self) -> int:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.errors import ParameterError
 from hw.kernels import popcount
 from hw.kernels.checks import divides, in_range, one_of
-from hw.kernels.memory import memory_text
+from hw.kernels.memory import MemoryShapes, memory_text
 
 EXP_FILE = "attention_exp.hex"
 PROBABILITY_FILE = "attention_probability.hex"
@@ -140,6 +140,19 @@ class BinaryAttention:
         return files | {
             self.name + EXP_FILE: memory_text(table, self.exp_bits + 1),
             self.name + PROBABILITY_FILE: memory_text(share, k + 2),
+        }
+
+    def memory_shapes(self) -> MemoryShapes:
+        """Words and bits of each memory file."""
+        places = 1 << (self.steps - 1).bit_length()
+        context = (self.max_tokens + 2).bit_length() + 1
+        shapes = {self.name + CONTEXT_FILE: (self.heads * places, context * self.channels)}
+        if self.sps:
+            score = (self.head_width + 1).bit_length()
+            return shapes | {self.name + PROBABILITY_FILE: (self.heads, score)}
+        return shapes | {
+            self.name + EXP_FILE: (self.head_width + 1, self.exp_bits + 1),
+            self.name + PROBABILITY_FILE: (self.heads, self.probability_bits + 2),
         }
 
     def slots(self, lengths: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 from hw.errors import ParameterError
 from hw.integer_model import IntegerModel, Tensor
 from hw.kernels.checks import divides, holds, in_range, one_of, signed_bits
-from hw.kernels.memory import memory_text
+from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import RAM_STYLES
 
 MAX_STREAMS = 3
@@ -86,6 +86,11 @@ class ChannelThreshold:
         fields = np.concatenate([t.reshape(-1, self.lanes) for t in thresholds], axis=1)
         lanes = self.bit_streams * self.lanes
         return {self.threshold_file: memory_text(fields, self.threshold_bits, lanes)}
+
+    def memory_shapes(self) -> MemoryShapes:
+        """Words and bits of each memory file."""
+        bits = self.bit_streams * self.lanes * self.threshold_bits
+        return {self.threshold_file: (self.beats, bits)} if self.bit_streams else {}
 
     @property
     def beats(self) -> int:

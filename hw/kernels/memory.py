@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hw.errors import HardwareFileError, ParameterError
 
+MemoryShapes = dict[str, tuple[int, int]]  # words and bits of a word, by file name
+
 
 def memory_text(words: ArrayLike, bits: int, lanes: int = 1) -> str:
     """The file of a memory whose word has `lanes` fields of `bits` bits, lane 0 lowest.
@@ -56,3 +58,13 @@ def read_memory(path: Path, depth: int, bits: int, lanes: int = 1) -> NDArray[np
         for lane in range(lanes):
             values[row, lane] = (word >> (lane * bits)) & ((1 << bits) - 1)
     return values
+
+
+def check_memories(folder: Path, shapes: MemoryShapes) -> None:
+    """Check the memory files of a kernel, as its `memory_shapes` gives them.
+
+    Raises:
+        HardwareFileError: names the first file that is missing or isn't such a memory.
+    """
+    for name, (depth, bits) in shapes.items():
+        read_memory(folder / name, depth, 1, bits)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.errors import ParameterError
 from hw.kernels import popcount
 from hw.kernels.checks import divides, in_range, one_of, signed_bits
-from hw.kernels.memory import memory_text
+from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import bram18, takes_block_ram
 
 WEIGHT_MEMORIES = ("auto", "distributed", "block", "ultra")  # values 0 to 3 of WEIGHT_MEMORY
@@ -241,6 +241,10 @@ class BinaryMvu:
         """
         bits = self.memory_bits(weight, threshold)
         return {} if self.loadable else {self.weight_file: memory_text(bits, 1, self.word_bits)}
+
+    def memory_shapes(self) -> MemoryShapes:
+        """Words and bits of each memory file."""
+        return {} if self.loadable else {self.weight_file: (self.words, self.word_bits)}
 
     def load_beats(
         self, weight: ArrayLike, threshold: ArrayLike | None = None
