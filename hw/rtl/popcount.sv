@@ -8,7 +8,10 @@
 //   count - N.
 // Throughput and latency: a beat per enabled clock edge; popcount_pkg::lane_latency(N) enabled
 //   edges.
-// LUTs: about 0.76 per bit (docs/popcount.md).
+// LUTs: about 0.76 per bit. With R = 1 to 4 roots of the code, (N - R) / 2 majorities, one LUT6 for
+//   two inputs (three pairs of bits tell two of the three bits of their sum, the parity being a bit
+//   of the code itself); R / 2 for the roots; and (N - R) / 4 for the adders, carry chains that take
+//   two bits off the count per LUT: 0.75 N and what small columns waste. docs/popcount.md has more.
 // Reference: hw.kernels.popcount.matches.
 `default_nettype none
 
