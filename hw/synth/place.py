@@ -28,10 +28,22 @@ PINS |= {"result_pin": "R14"}
 TIMEOUT_S = 1800
 
 # nextpnr has no LUT6_2; a LUT5 and a LUT6 of the same inputs share a site again where it finds one.
+# nextpnr knows no LUT6_2. Each half takes as few inputs as its function needs: five or less let both
+# share a site again, and an input without influence would be timed as a path through the LUT.
 LUT6_2 = """
 module LUT6_2 #(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5);
-  LUT5 #(.INIT(INIT[31:0])) low (.O(O5), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4));
-  LUT6 #(.INIT(INIT)) high (.O(O6), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4), .I5(I5));
+  parameter _TECHMAP_CONSTMSK_I5_ = 0;
+  parameter _TECHMAP_CONSTVAL_I5_ = 0;
+  generate
+    if (INIT[31:16] == INIT[15:0])
+      LUT4 #(.INIT(INIT[15:0])) low (.O(O5), .I0(I0), .I1(I1), .I2(I2), .I3(I3));
+    else
+      LUT5 #(.INIT(INIT[31:0])) low (.O(O5), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4));
+    if (_TECHMAP_CONSTMSK_I5_ && _TECHMAP_CONSTVAL_I5_)
+      LUT5 #(.INIT(INIT[63:32])) high (.O(O6), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4));
+    else
+      LUT6 #(.INIT(INIT)) high (.O(O6), .I0(I0), .I1(I1), .I2(I2), .I3(I3), .I4(I4), .I5(I5));
+  endgenerate
 endmodule
 """
 
