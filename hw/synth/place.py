@@ -27,9 +27,8 @@ PINS = {"clk_pin": "H16", "reset_pin": "D19", "data_pin": "D20", "ready_pin": "L
 PINS |= {"result_pin": "R14"}
 TIMEOUT_S = 1800
 
-# nextpnr has no LUT6_2; a LUT5 and a LUT6 of the same inputs share a site again where it finds one.
-# nextpnr knows no LUT6_2. Each half takes as few inputs as its function needs: five or less let both
-# share a site again, and an input without influence would be timed as a path through the LUT.
+# nextpnr knows no LUT6_2. Each half takes as few inputs as its function needs: with five or less
+# both share a site again, and an input without influence would be timed as a path through the LUT.
 LUT6_2 = """
 module LUT6_2 #(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5);
   parameter _TECHMAP_CONSTMSK_I5_ = 0;
