@@ -35,8 +35,8 @@ HEADER = """# Size of the RTL kernels
 Synthesized, not placed, with Yosys {version} (`synth_xilinx`, out of context), on code at commit
 {commit}. Families: `xc7` = 7-series, `xcup` = UltraScale+. `LUT` counts LUT cells (a LUT6_2 as one)
 and those that serve as memory, which the number in brackets repeats. `CARRY` counts CARRY4 and,
-on xcup, CARRY8 cells; a RAMB36 counts as two `BRAM18`. `LUT per MAC` is all LUTs of the module over its binary
-multiply-accumulates per cycle. Made by `make synth`.
+on xcup, CARRY8 cells; a RAMB36 counts as two `BRAM18`. `LUT per MAC` is all LUTs of the module over
+its binary multiply-accumulates per cycle. Made by `make synth`.
 
 """
 COLUMNS = "kernel|parameters|family|LUT|FF|CARRY|BRAM18|DSP|LUT per MAC|goal|met"
