@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from hw.kernels.channel_threshold import (
     value_range,
 )
 from hw.kernels.checks import holds, in_range, one_of, signed_bits, unsigned_bits
+from hw.kernels.kernel import StreamPort
 from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import RAM_STYLES
 from hw.layout import Formats
@@ -86,6 +88,8 @@ class AddNorm:
             memories, of RAM_STYLES; the buffer is "distributed" or "block".
         prefix: of the names of the memory files.
     """
+
+    module: ClassVar[str] = "add_norm"
 
     hidden: int
     accumulator_bits: int
@@ -197,6 +201,14 @@ class AddNorm:
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
         return self.requantize_parameters() | self.norm_parameters() | self.threshold().parameters()
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (
+            StreamPort("s_axis_accumulator", self.lanes, self.accumulator_bits),
+            StreamPort("s_axis_residual", self.lanes, self.word_bits),
+            *self.threshold().streams()[1:],
+        )
 
     def requantize_parameters(self) -> dict[str, int | str]:
         """Parameters of its first part, `requantize`."""

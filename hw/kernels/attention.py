@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.errors import ParameterError
 from hw.kernels import popcount
 from hw.kernels.checks import divides, in_range, one_of
+from hw.kernels.kernel import StreamPort
 from hw.kernels.memory import MemoryShapes, memory_text
 
 EXP_FILE = "attention_exp.hex"
@@ -36,6 +38,8 @@ class BinaryAttention:
         probability_bits: k; probability thresholds lie in [-1, 2^k].
         name: put before the names of the memory files.
     """
+
+    module: ClassVar[str] = "attention"
 
     max_tokens: int
     heads: int
@@ -94,6 +98,14 @@ class BinaryAttention:
             "PROBABILITY_FILE": self.name + PROBABILITY_FILE,
             "CONTEXT_FILE": self.name + CONTEXT_FILE,
         }
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (
+            *(StreamPort(f"s_axis_{name}", self.in_bits) for name in ("query", "key", "value")),
+            StreamPort("s_axis_length", 1, self.max_tokens.bit_length()),
+            StreamPort("m_axis", self.out_bits),
+        )
 
     def memories(
         self,

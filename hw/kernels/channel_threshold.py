@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from hw.errors import ParameterError
 from hw.integer_model import IntegerModel, Tensor
 from hw.kernels.checks import divides, holds, in_range, one_of, signed_bits
+from hw.kernels.kernel import StreamPort
 from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import RAM_STYLES
 
@@ -30,6 +32,8 @@ class ChannelThreshold:
         threshold_style: memory of the thresholds, one of RAM_STYLES.
         threshold_file: its name.
     """
+
+    module: ClassVar[str] = "channel_threshold"
 
     hidden: int
     lanes: int = 1
@@ -58,6 +62,18 @@ class ChannelThreshold:
             "THRESHOLD_STYLE": RAM_STYLES.index(self.threshold_style),
             "THRESHOLD_FILE": self.threshold_file,
         }
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        bits = (
+            StreamPort(f"m_axis_bits{i}", self.lanes, used=i < self.bit_streams)
+            for i in range(MAX_STREAMS)
+        )
+        return (
+            StreamPort("s_axis", self.lanes, self.word_bits),
+            StreamPort("m_axis_residual", self.lanes, self.word_bits),
+            *bits,
+        )
 
     def memories(self, thresholds: Sequence[Tensor]) -> dict[str, str]:
         """Memory files.

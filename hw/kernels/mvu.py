@@ -1,6 +1,7 @@
 """Binary MVU: a static matrix of {-1,+1} times tokens of bits, thresholds or sums out."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.errors import ParameterError
 from hw.kernels import popcount
 from hw.kernels.checks import divides, in_range, one_of, signed_bits
+from hw.kernels.kernel import StreamPort
 from hw.kernels.memory import MemoryShapes, memory_text
 from hw.kernels.stream import bram18, takes_block_ram
 
@@ -38,6 +40,8 @@ class BinaryMvu:
         weight_file: name of the memory file.
         behavioural: lanes as a plain description.
     """
+
+    module: ClassVar[str] = "binary_mvu"
 
     mw: int
     mh: int
@@ -183,6 +187,14 @@ class BinaryMvu:
             "ACTIVATION_MEMORY": ACTIVATION_MEMORIES.index(self.activation_memory),
             "BEHAVIOURAL": int(self.behavioural),
         }
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (
+            StreamPort("s_axis", self.simd),
+            StreamPort("s_axis_weights", self.load_bits, used=self.loadable),
+            StreamPort("m_axis", self.pe, self.output_bits),
+        )
 
     def starting_values(
         self, weight: ArrayLike, threshold: ArrayLike | None = None

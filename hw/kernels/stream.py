@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hw.kernels.checks import in_range, one_of
+from hw.kernels.kernel import StreamPort
+from hw.kernels.memory import MemoryShapes
 
 MAX_BITS = 1 << 16  # bound of a beat, so that a slip of the pen does not start a tool
 MAX_WORDS = 1 << 20
@@ -44,6 +47,8 @@ class StreamFork:
         copies: outputs.
     """
 
+    module: ClassVar[str] = "stream_fork"
+
     width: int
     copies: int = 2
 
@@ -54,6 +59,17 @@ class StreamFork:
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
         return {"WIDTH": self.width, "COPIES": self.copies}
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (
+            StreamPort("s_axis", self.width),
+            *(StreamPort("m_axis", self.width, copy=i) for i in range(self.copies)),
+        )
+
+    def memory_shapes(self) -> MemoryShapes:
+        """It reads no memory file."""
+        return {}
 
     def latency(self) -> int:
         """Cycles from a beat's arrival to its offer."""
@@ -68,6 +84,8 @@ class SkidBuffer:
         width: bits of a beat.
     """
 
+    module: ClassVar[str] = "skid_buffer"
+
     width: int
 
     def __post_init__(self) -> None:
@@ -76,6 +94,14 @@ class SkidBuffer:
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
         return {"WIDTH": self.width}
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (StreamPort("s_axis", self.width), StreamPort("m_axis", self.width))
+
+    def memory_shapes(self) -> MemoryShapes:
+        """It reads no memory file."""
+        return {}
 
     def latency(self) -> int:
         """Cycles from a beat's arrival to its offer."""
@@ -91,6 +117,8 @@ class StreamFifo:
         depth: beats that fit.
         ram: where the memory lies, one of RAM_STYLES; "auto" goes by size.
     """
+
+    module: ClassVar[str] = "stream_fifo"
 
     width: int
     depth: int
@@ -121,6 +149,14 @@ class StreamFifo:
             return 0
         return lutram_lut(self.depth - 1, self.width)
 
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (StreamPort("s_axis", self.width), StreamPort("m_axis", self.width))
+
+    def memory_shapes(self) -> MemoryShapes:
+        """It reads no memory file."""
+        return {}
+
     def latency(self) -> int:
         """Cycles from a beat's arrival to its offer, if the FIFO is empty."""
         return 1 if self.depth <= 2 else 2
@@ -134,6 +170,8 @@ class WidthConverter:
         in_bits: bits of an input beat.
         out_bits: bits of an output beat.
     """
+
+    module: ClassVar[str] = "width_converter"
 
     in_bits: int
     out_bits: int
@@ -151,6 +189,14 @@ class WidthConverter:
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
         return {"IN_BITS": self.in_bits, "OUT_BITS": self.out_bits}
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (StreamPort("s_axis", self.in_bits), StreamPort("m_axis", self.out_bits))
+
+    def memory_shapes(self) -> MemoryShapes:
+        """It reads no memory file."""
+        return {}
 
     def latency(self) -> int:
         """Cycles from the arrival of a group's last beat to the offer of its first."""
@@ -179,6 +225,8 @@ class HeadReorder:
         inverse: from head-major to token-major.
         ram: where the memory lies, one of RAM_STYLES; "auto" goes by size.
     """
+
+    module: ClassVar[str] = "head_reorder"
 
     width: int
     heads: int
@@ -223,6 +271,18 @@ class HeadReorder:
     def lutram_lut(self) -> int:
         """Estimate of the LUTs that serve as memory."""
         return 0 if self.bram18() else lutram_lut(self.words, self.width)
+
+    def streams(self) -> tuple[StreamPort, ...]:
+        """Its streams, those that enter first."""
+        return (
+            StreamPort("s_axis", self.width),
+            StreamPort("s_axis_length", 1, self.max_tokens.bit_length()),
+            StreamPort("m_axis", self.width),
+        )
+
+    def memory_shapes(self) -> MemoryShapes:
+        """It reads no memory file."""
+        return {}
 
     def latency(self) -> int:
         """Cycles from a sentence's last beat to the offer of its first, if none is before it."""
