@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from edgebert import __version__
 from edgebert.errors import UserError
-from hw.errors import HardwareFileError
+from hw.errors import HardwareFileError, ParameterError, ToolError
 
 OK, DIFFERENCE, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -221,7 +221,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
 
 def _one_line(error: Exception) -> str | None:
     """What to tell the user of an error that is not a defect of edgebert, else None."""
-    if isinstance(error, UserError | HardwareFileError):
+    if isinstance(error, UserError | HardwareFileError | ParameterError | ToolError):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and (error.filename or error.errno in NO_SPACE):
         advice = "; free some space" if error.errno in NO_SPACE else ""

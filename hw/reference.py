@@ -38,15 +38,12 @@ def run(
     Raises:
         ValueError: ids that the model has no row for, or too many or too few of them.
     """
-    ids, types = _checked_ids(model, input_ids, token_type_ids)
     product = product or integer_product
-    values: dict[str, Integers] = {}
-    values["embedding.sum"] = embedding_sum(model, ids, types)
-    residual = _norm(model, "embedding.norm", values["embedding.sum"])
-    values["embedding.residual"] = residual
+    values = run_embedding(model, input_ids, token_type_ids)
+    residual = values["embedding.residual"]
     for layer in range(model.dimensions.layers):
         residual = run_layer(model, f"layer.{layer}", residual, values, product)
-    _run_head(model, residual, values, product)
+    values |= run_head(model, residual, product)
     return values
 
 
@@ -136,6 +133,15 @@ def integer_product(inputs: Tensor, weight: Tensor) -> Integers:
 def float_product(inputs: Tensor, weight: Tensor) -> Integers:
     """`integer_product` of bits, faster: sums below 2^24 are exact in float32."""
     return np.asarray(inputs.astype(np.float32) @ weight.astype(np.float32).T).astype(np.int64)
+
+
+def run_embedding(
+    model: IntegerModel, input_ids: Sequence[int] | Tensor, token_type_ids: Sequence[int] | Tensor
+) -> dict[str, Integers]:
+    """`embedding.sum` and `embedding.residual` (N, H) of a sentence, given as for `run`."""
+    total = embedding_sum(model, *_checked_ids(model, input_ids, token_type_ids))
+    residual = _norm(model, "embedding.norm", total)
+    return {"embedding.sum": total, "embedding.residual": residual}
 
 
 def embedding_sum(model: IntegerModel, ids: Integers, types: Integers) -> Integers:
@@ -263,23 +269,32 @@ def _norm(model: IntegerModel, name: str, x: Integers) -> Integers:
     return layer_norm(x, gamma, beta, model["rsqrt_table"], model.formats)
 
 
-def _run_head(
-    model: IntegerModel, residual: Integers, values: dict[str, Integers], product: Product
-) -> None:
-    """Pooler and classifier, on the first token only."""
+def run_head(
+    model: IntegerModel, residual: Integers, product: Product | None = None
+) -> dict[str, Integers]:
+    """Pooler and classifier, which look at the first token only.
+
+    Args:
+        residual: (N, H), of the last layer.
+        product: as for `run`.
+
+    Returns:
+        `pooler.input` to `logits`, by name.
+    """
     inputs = bipolar(residual[0], model["pooler.input_threshold"])
-    accumulator = product(inputs, model["pooler.weight"])
+    accumulator = (product or integer_product)(inputs, model["pooler.weight"])
     pooled = requantize(
         accumulator, model["pooler.multiplier"], model["pooler.bias"], model["pooler.shift"]
     )
     one = 1 << model.formats.fraction_bits
-    values["pooler.input"] = inputs
-    values["pooler.accumulator"] = accumulator
-    values["pooler.output"] = np.clip(pooled, -one, one)  # hard tanh
-    values["logits"] = (
-        integer_product(values["pooler.output"], model["classifier.weight"])
-        + model["classifier.bias"]
-    )
+    output = np.clip(pooled, -one, one)  # hard tanh
+    logits = integer_product(output, model["classifier.weight"]) + model["classifier.bias"]
+    return {
+        "pooler.input": inputs,
+        "pooler.accumulator": accumulator,
+        "pooler.output": output,
+        "logits": logits,
+    }
 
 
 def _checked_ids(
