@@ -16,6 +16,7 @@ from hw.kernels.add_norm import AddNorm
 from hw.kernels.attention import BinaryAttention
 from hw.kernels.channel_threshold import ChannelThreshold
 from hw.kernels.kernel import Kernel, StreamPort
+from hw.kernels.load_chain import LoadChain
 from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import HeadReorder, SkidBuffer, StreamFifo, StreamFork, WidthConverter
 
@@ -29,6 +30,7 @@ KERNELS: dict[str, type[Any]] = {
         BinaryMvu,
         ChannelThreshold,
         HeadReorder,
+        LoadChain,
         SkidBuffer,
         StreamFifo,
         StreamFork,
