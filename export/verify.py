@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from edgebert import metrics
 from export.package import Export, golden_vectors, load_export
 from export.sessions import Integers, OrtSession, QonnxSession, Sentence
-from export.verify_report import Difference, Report, Row
+from export.tally import Tally
+from export.verify_report import Report, Row
 from hw.integer_model import IntegerModel
 from hw.reference import float_product, integer_product, run
 
@@ -167,7 +168,7 @@ class _Judge:
         rows = [run(self.model, *s, float_product)["logits"] for s in self.sentences]
         self.logits = np.array(rows, dtype=np.int64)
         seconds = time.perf_counter() - start
-        tally = _Tally()
+        tally = Tally()
         for index in self.sample(samples):
             fast = run(self.model, *self.sentences[index], float_product)
             tally.compare_all(index, self.values(index), fast)
@@ -180,7 +181,7 @@ class _Judge:
         content = (export.path / "golden.npz").read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             stored = {name: archive[name].astype(np.int64) for name in archive.files}
-        tally = _Tally()
+        tally = Tally()
         count = 0
         while f"{count}.logits" in expected:
             prefix = f"{count}."
@@ -205,7 +206,7 @@ class _Judge:
             session = engine.start()
         except ImportError as error:
             return Row(engine.name, not_run=f"{error.name or error} is not installed")
-        tally, score = _Tally(), None
+        tally, score = Tally(), None
         indices = self.sample(samples) if engine.prefix is not None else []
         sentences = len(indices)
         if engine.has_logits:
@@ -218,9 +219,7 @@ class _Judge:
             self._compare_tensors(engine, session, index, tally)
         return tally.row(engine.name, sentences, time.perf_counter() - start, score)
 
-    def _compare_tensors(
-        self, engine: Engine, session: Session, index: int, tally: "_Tally"
-    ) -> None:
+    def _compare_tensors(self, engine: Engine, session: Session, index: int, tally: Tally) -> None:
         expected = {
             name: value
             for name, value in self.values(index).items()
@@ -240,59 +239,3 @@ class _Judge:
             scale = 2.0 ** -(f.fraction_bits + f.classifier_fraction_bits)
             return metrics.score(self.metric, logits[:, 0] * scale, self.labels)[self.metric]
         return metrics.score(self.metric, logits.argmax(axis=1), self.labels)[self.metric]
-
-
-class _Tally:
-    """Counts integers and mismatches, and keeps the first one in the order of execution."""
-
-    def __init__(self) -> None:
-        self.integers = 0
-        self.mismatches = 0
-        self.first: Difference | None = None
-        self._place = 1 << 30  # of the first difference's tensor in the order of execution
-
-    def compare_all(
-        self, sentence: int, expected: dict[str, Integers], got: dict[str, Integers]
-    ) -> None:
-        """Compare the tensors of one sentence, given in the order of execution."""
-        for place, (name, value) in enumerate(expected.items()):
-            self._compare(place, name, sentence, value, got.get(name))
-
-    def compare_logits(self, expected: Integers, got: Integers) -> int | None:
-        """Compare (sentences, labels); the first sentence that differs."""
-        before, wrong = self.mismatches, None
-        for sentence, value in enumerate(expected):
-            row = got[sentence] if sentence < len(got) else None
-            self._compare(1 << 20, "logits", sentence, value, row)
-            if wrong is None and self.mismatches > before:
-                wrong = sentence
-        return wrong
-
-    def row(
-        self,
-        engine: str,
-        sentences: int,
-        seconds: float,
-        score: float | None = None,
-        more: int = 0,
-    ) -> Row:
-        """The row of the report; `more` integers define what others are compared with."""
-        integers = self.integers + more
-        return Row(engine, sentences, integers, self.mismatches, score, seconds, self.first)
-
-    def _compare(
-        self, place: int, name: str, sentence: int, expected: Integers, got: Integers | None
-    ) -> None:
-        self.integers += expected.size
-        if got is None or got.shape != expected.shape:
-            self.mismatches += max(expected.size, 1)
-            difference = Difference(name, sentence, ())
-        else:
-            wrong = np.argwhere(got != expected)
-            if not len(wrong):
-                return
-            self.mismatches += len(wrong)
-            index = tuple(int(i) for i in wrong[0])
-            difference = Difference(name, sentence, index, int(expected[index]), int(got[index]))
-        if place < self._place:
-            self._place, self.first = place, difference
