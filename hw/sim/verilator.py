@@ -97,6 +97,7 @@ def build(
     only: Sequence[Path] | None = None,
     names: Names = OURS,
     defines: Sequence[str] = (),
+    harness: Path = HARNESS,
 ) -> Simulation:
     """Compile the simulation of a module, or take it from the cache.
 
@@ -108,6 +109,7 @@ def build(
         only: all the sources, packages first, in place of those of `folder` and `extra`.
         names: of the module's clock, reset and streams.
         defines: macros to define.
+        harness: the C++ program around the module.
 
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the module.
@@ -115,7 +117,7 @@ def build(
     sources = [*extra, *closure(top, folder, extra)] if only is None else list(only)
     flags = [*(f"-D{name}" for name in defines), *_parameters(parameters)]
     key = hashlib.sha256(repr((top, sorted(flags), names, _versions())).encode())
-    for path in (HARNESS, CHECKER, Path(__file__), *sources):
+    for path in (harness, CHECKER, Path(__file__), *sources):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     home = cache_folder() / "verilator"
     target = home / f"{top}-{key.hexdigest()[:24]}"
@@ -123,7 +125,7 @@ def build(
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             result = Path(scratch) / "result"
-            _compile(top, flags, sources, names, Path(scratch), result)
+            _compile(top, flags, sources, names, harness, Path(scratch), result)
             try:
                 os.replace(result, target)
             except OSError:
@@ -172,7 +174,13 @@ def cache_folder() -> Path:
 
 
 def _compile(
-    top: str, flags: list[str], sources: list[Path], names: Names, scratch: Path, result: Path
+    top: str,
+    flags: list[str],
+    sources: list[Path],
+    names: Names,
+    harness: Path,
+    scratch: Path,
+    result: Path,
 ) -> None:
     binds = scratch / "binds.sv"
     styles = dict.fromkeys((OURS, names))
@@ -194,7 +202,7 @@ def _compile(
     (made / "ports.inc").write_text("".join(lines))
     units = sorted(path.name for path in made.glob("Vmodel*.cpp"))
     everything = "".join(f'#include "{name}"\n' for name in units)
-    (made / "everything.cpp").write_text(everything + HARNESS.read_text())
+    (made / "everything.cpp").write_text(everything + harness.read_text())
     result.mkdir()
     text = "".join(f"{port.name} {port.bits} {int(port.enters)}\n" for port in ports)
     (result / "ports.txt").write_text(text)
