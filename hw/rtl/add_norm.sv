@@ -7,7 +7,8 @@
 // token m_axis_residual = y and m_axis_bitsI = (y >= threshold I), I < BIT_STREAMS, with
 //     y = LayerNorm(saturate(residual + round_shift(accumulator * MULTIPLIER + B, SHIFT)))
 // Channel c of a token is lane c % LANES, lowest first, of beat c / LANES, in every stream. Streams
-// m_axis_bitsI of I >= BIT_STREAMS never offer a beat.
+// m_axis_bitsI of I >= BIT_STREAMS never offer a beat. BANKS 2: all constants but the table come by
+// the load bus (load_pkg.sv), in the order bias, multiplier, gamma, beta, thresholds.
 // Throughput and latency: a beat per cycle, a token per max(BEATS, INTERVAL) cycles, see
 // layer_norm.sv; the first beat leaves SPAN + 18 cycles after the token's last came.
 // Reference: hw.reference: requantize, saturate, layer_norm, bipolar.
@@ -39,7 +40,11 @@ module add_norm #(
     parameter              GAMMA_FILE          = "",
     parameter              BETA_FILE           = "",
     parameter              RSQRT_FILE          = "",
-    parameter              THRESHOLD_FILE      = ""    // if BIT_STREAMS > 0
+    parameter              THRESHOLD_FILE      = "",   // if BIT_STREAMS > 0
+    parameter int unsigned BANKS               = 1,    // 2: two banks of constants
+    parameter int unsigned LOAD_BITS           = 72,   // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE           = 0,    // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS)
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -51,6 +56,8 @@ module add_norm #(
     input  wire logic [LANES*WORD_BITS-1:0] s_axis_residual_tdata,
     input  wire logic                       s_axis_residual_tvalid,
     output wire logic                       s_axis_residual_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [LANES*WORD_BITS-1:0] m_axis_residual_tdata,
     output wire logic                       m_axis_residual_tvalid,
@@ -69,6 +76,17 @@ module add_norm #(
     input  wire logic             m_axis_bits2_tready
 );
 
+  localparam int unsigned BEATS = HIDDEN / LANES;
+  localparam int unsigned NORM_BASE = LOAD_BASE + 1
+      + load_pkg::beats(LANES * BIAS_BITS, BEATS, LOAD_BITS);
+  localparam int unsigned THRESHOLD_BASE = NORM_BASE
+      + load_pkg::beats(LANES * GAMMA_BITS, BEATS, LOAD_BITS)
+      + load_pkg::beats(LANES * BETA_BITS, BEATS, LOAD_BITS);
+
+  if (BANKS == 2 && LOAD_BITS < 32) begin : gen_check_load_bits
+    $fatal(1, "add_norm: LOAD_BITS must be at least 32, got %0d", LOAD_BITS);
+  end
+
   wire [LANES*WORD_BITS-1:0] sum_tdata, norm_tdata;
   wire sum_tvalid, sum_tready, norm_tvalid, norm_tready;
 
@@ -81,10 +99,14 @@ module add_norm #(
       .SHIFT     (SHIFT),
       .BIAS_BITS (BIAS_BITS),
       .BIAS_STYLE(BIAS_STYLE),
-      .BIAS_FILE (BIAS_FILE)
+      .BIAS_FILE (BIAS_FILE),
+      .BANKS     (BANKS),
+      .LOAD_BITS (LOAD_BITS),
+      .LOAD_BASE (LOAD_BASE)
   ) u_requantize (
       .clk,
       .rst_n,
+      .load,
       .s_axis_accumulator_tdata,
       .s_axis_accumulator_tvalid,
       .s_axis_accumulator_tready,
@@ -112,10 +134,14 @@ module add_norm #(
       .RSQRT_STYLE        (RSQRT_STYLE),
       .GAMMA_FILE         (GAMMA_FILE),
       .BETA_FILE          (BETA_FILE),
-      .RSQRT_FILE         (RSQRT_FILE)
+      .RSQRT_FILE         (RSQRT_FILE),
+      .BANKS              (BANKS),
+      .LOAD_BITS          (LOAD_BITS),
+      .LOAD_BASE          (NORM_BASE)
   ) u_norm (
       .clk,
       .rst_n,
+      .load,
       .s_axis_tdata (sum_tdata),
       .s_axis_tvalid(sum_tvalid),
       .s_axis_tready(sum_tready),
@@ -131,10 +157,14 @@ module add_norm #(
       .BIT_STREAMS    (BIT_STREAMS),
       .THRESHOLD_BITS (THRESHOLD_BITS),
       .THRESHOLD_STYLE(THRESHOLD_STYLE),
-      .THRESHOLD_FILE (THRESHOLD_FILE)
+      .THRESHOLD_FILE (THRESHOLD_FILE),
+      .BANKS          (BANKS),
+      .LOAD_BITS      (LOAD_BITS),
+      .LOAD_BASE      (THRESHOLD_BASE)
   ) u_threshold (
       .clk,
       .rst_n,
+      .load,
       .s_axis_tdata (norm_tdata),
       .s_axis_tvalid(norm_tvalid),
       .s_axis_tready(norm_tready),

@@ -12,7 +12,8 @@
 //   SPS = 0: p_hij = 1 iff E[(max_j s - s_hij) / 2] * 2**k > T_h * sum_j E[(max_j s - s_hij) / 2]
 //   SPS = 1: p_hij = 1 iff s_hij >= lambda_h.
 // Memory files (hw.kernels.attention.BinaryAttention.memories): E and T, or lambda as a number of
-// matching bits, and t + 1.
+// matching bits, and t + 1. BANKED 1: they come by the load bus (load_pkg.sv) instead, in the order
+// E (softmax), T or lambda, t + 1.
 // Throughput and latency: a row (token, head) takes max(ceil(N / KEYS) * D / SIMD, D / CHANNELS,
 // SLOT_LEAST) cycles, no cycle is lost between rows and sentences while inputs are there; a token
 // of values enters in H / CHANNELS cycles. BANKS sentences are held; docs/attention.md.
@@ -35,6 +36,10 @@ module attention #(
     parameter string EXP_FILE = "",                // D + 1 words (softmax)
     parameter string PROBABILITY_FILE = "",        // HEADS words: T, or matching bits (sps)
     parameter string CONTEXT_FILE = "",            // thresholds of the context
+    parameter int unsigned BANKED = 0,             // 1: two banks of E, T or lambda, and t
+    parameter int unsigned LOAD_BITS = 72,         // bits of a beat of the load bus, >= 32
+    parameter int unsigned LOAD_BASE = 0,          // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(1 + BANKED, LOAD_BITS),
     localparam int unsigned LENGTH_BITS = $clog2(MAX_TOKENS + 1)
 ) (
     input wire logic clk,
@@ -55,6 +60,8 @@ module attention #(
     input  wire logic [LENGTH_BITS-1:0] s_axis_length_tdata,
     input  wire logic                   s_axis_length_tvalid,
     output wire logic                   s_axis_length_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [OUT_BITS-1:0] m_axis_tdata,
     output wire logic                m_axis_tvalid,
@@ -121,9 +128,19 @@ module attention #(
   if (EXP_BITS < 1 || EXP_BITS > 24) begin : gen_check_exp_bits
     $fatal(1, "attention: EXP_BITS must be 1 to 24, got %0d", EXP_BITS);
   end
+  if (BANKED > 1) begin : gen_check_banked
+    $fatal(1, "attention: BANKED must be 0 or 1, got %0d", BANKED);
+  end
+  if (BANKED != 0 && LOAD_BITS < 32) begin : gen_check_load_bits
+    $fatal(1, "attention: LOAD_BITS must be at least 32, got %0d", LOAD_BITS);
+  end
   if (PROBABILITY_BITS < 1 || PROBABILITY_BITS > 24) begin : gen_check_probability_bits
     $fatal(1, "attention: PROBABILITY_BITS must be 1 to 24, got %0d", PROBABILITY_BITS);
   end
+
+  // An entry of E, of T or lambda is a beat of the load bus.
+  localparam int unsigned PROBABILITY_BASE = LOAD_BASE + (SPS != 0 ? 0 : HEAD_WIDTH + 1);
+  localparam int unsigned CONTEXT_BASE = PROBABILITY_BASE + HEADS;
 
   wire logic enable;  // of all that follows the rows' order, so that the output can hold it
 
@@ -304,11 +321,28 @@ module attention #(
 
   if (SPS != 0) begin : gen_sps
     localparam int unsigned THRESHOLD_BITS = $clog2(HEAD_WIDTH + 2);  // HEAD_WIDTH + 1: never
-    logic [THRESHOLD_BITS-1:0] thresholds[HEADS];
-    wire logic [THRESHOLD_BITS-1:0] threshold = thresholds[stage_head[0]];
+    wire logic [THRESHOLD_BITS-1:0] threshold;
     logic unused;
 
-    initial $readmemh(PROBABILITY_FILE, thresholds);
+    if (BANKED != 0) begin : gen_banks
+      banked_table #(
+          .WIDTH    (THRESHOLD_BITS),
+          .DEPTH    (HEADS),
+          .LOAD_BITS(LOAD_BITS),
+          .LOAD_BASE(PROBABILITY_BASE)
+      ) u_thresholds (
+          .clk,
+          .rst_n,
+          .load,
+          .address(stage_head[0]),
+          .word   (threshold)
+      );
+    end else begin : gen_bank
+      logic [THRESHOLD_BITS-1:0] thresholds[HEADS];
+
+      initial $readmemh(PROBABILITY_FILE, thresholds);
+      assign threshold = thresholds[stage_head[0]];
+    end
     assign unused = ^score_group;
     assign probability_tick = score_tick;
     assign probability_start = score_start;
@@ -340,10 +374,14 @@ module attention #(
         .PROBABILITY_BITS(PROBABILITY_BITS),
         .STEP_BITS       (STEP_BITS),
         .EXP_FILE        (EXP_FILE),
-        .THRESHOLD_FILE  (PROBABILITY_FILE)
+        .THRESHOLD_FILE  (PROBABILITY_FILE),
+        .BANKED          (BANKED),
+        .LOAD_BITS       (LOAD_BITS),
+        .LOAD_BASE       (LOAD_BASE)
     ) u_softmax (
         .clk,
         .rst_n,
+        .load,
         .enable,
         .start    (score_start),
         .tick     (score_tick),
@@ -401,10 +439,14 @@ module attention #(
       .HEADS         (HEADS),
       .STEPS         (STEPS),
       .CHANNELS      (CHANNELS),
-      .THRESHOLD_FILE(CONTEXT_FILE)
+      .THRESHOLD_FILE(CONTEXT_FILE),
+      .BANKED        (BANKED),
+      .LOAD_BITS     (LOAD_BITS),
+      .LOAD_BASE     (CONTEXT_BASE)
   ) u_context (
       .clk,
       .rst_n,
+      .load,
       .enable,
       .start    (probability_start),
       .tick     (probability_tick),

@@ -7,6 +7,7 @@
 // and the next. In the slot that the next start begins, its channels follow, CHANNELS a step:
 //   bit = 1 iff sum_j p_j v_j >= t, v in {-1, +1}; with counts: 2 |p & v| - |p| >= t.
 // THRESHOLD_FILE has t + 1 at {head, step}, CHANNELS fields of THRESHOLD_BITS (two's complement).
+// BANKED 1: its words come by the load bus (load_pkg.sv).
 // `values` has the bits v of the step before. tag passes with a step.
 // Throughput and latency: CHANNELS channels per cycle; LATENCY enabled edges.
 // Reference: hw.reference.run_layer (context, output.input).
@@ -19,12 +20,18 @@ module attention_context #(
     parameter int unsigned STEPS = 64,       // steps of a row, >= 1
     parameter int unsigned CHANNELS = 1,     // channels of a step, >= 1
     parameter string THRESHOLD_FILE = "",
+    parameter int unsigned BANKED = 0,       // 1: two banks of thresholds
+    parameter int unsigned LOAD_BITS = 72,   // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE = 0,    // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(1 + BANKED, LOAD_BITS),
     localparam int unsigned STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1,
     localparam int unsigned HEAD_BITS = HEADS > 1 ? $clog2(HEADS) : 1
 ) (
     input wire logic clk,
     input wire logic rst_n,
     input wire logic enable,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     input wire logic            start,
     input wire logic            tick,
@@ -48,9 +55,7 @@ module attention_context #(
 
   logic [MAX_TOKENS-1:0] gathering, row;
   logic [COUNT_BITS-1:0] gathered, row_count;
-  logic [CHANNELS*THRESHOLD_BITS-1:0] thresholds[WORDS];
-  logic [CHANNELS*THRESHOLD_BITS-1:0] threshold;
-  initial $readmemh(THRESHOLD_FILE, thresholds);
+  wire logic [CHANNELS*THRESHOLD_BITS-1:0] threshold;
 
   wire logic [ADDRESS_BITS-1:0] address =
       ADDRESS_BITS'(step) | (ADDRESS_BITS'(head) << $clog2(STEPS));
@@ -65,8 +70,32 @@ module attention_context #(
         gathering <= MAX_TOKENS'({start ? '0 : gathering, probability});
         gathered  <= (start ? '0 : gathered) + COUNT_BITS'($countones(probability));
       end
-      threshold <= thresholds[address];
     end
+  end
+
+  if (BANKED != 0) begin : gen_banks
+    constant_rom #(
+        .WIDTH    (CHANNELS * THRESHOLD_BITS),
+        .DEPTH    (WORDS),
+        .BANKS    (2),
+        .LOAD_BITS(LOAD_BITS),
+        .LOAD_BASE(LOAD_BASE)
+    ) u_thresholds (
+        .clk,
+        .rst_n,
+        .load,
+        .enable,
+        .address,
+        .word(threshold)
+    );
+  end else begin : gen_bank
+    logic [CHANNELS*THRESHOLD_BITS-1:0] thresholds[WORDS];
+    logic [CHANNELS*THRESHOLD_BITS-1:0] word;
+    wire unused = &load;
+
+    initial $readmemh(THRESHOLD_FILE, thresholds);
+    always_ff @(posedge clk) if (enable) word <= thresholds[address];
+    assign threshold = word;
   end
 
   attention_delay #(

@@ -10,7 +10,7 @@
 // four slots: maximum; exponentials and their sum; the product by shifts and additions; comparison.
 // start marks the first cycle of a slot, tick a group of keys, at the same places in all slots;
 // step and step_tick count from 0 in each slot, STEP_DELAY edges after start; head is that of the
-// row two slots before.
+// row two slots before. BANKED 1: E, then T, come by the load bus (load_pkg.sv), a word a beat.
 // Throughput and latency: a group per cycle; a row per k + 5 cycles at least; three slots and
 // two enabled edges.
 // Reference: hw.reference.softmax_probabilities.
@@ -26,6 +26,10 @@ module attention_softmax #(
     parameter int unsigned STEP_BITS = 6,          // bits of step
     parameter string EXP_FILE = "",
     parameter string THRESHOLD_FILE = "",
+    parameter int unsigned BANKED = 0,             // 1: two banks of E and T
+    parameter int unsigned LOAD_BITS = 72,         // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE = 0,          // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(1 + BANKED, LOAD_BITS),
     localparam int unsigned COUNT_BITS = $clog2(HEAD_WIDTH + 1),
     localparam int unsigned GROUP_BITS = GROUPS > 1 ? $clog2(GROUPS) : 1,
     localparam int unsigned HEAD_BITS = HEADS > 1 ? $clog2(HEADS) : 1
@@ -33,6 +37,8 @@ module attention_softmax #(
     input wire logic clk,
     input wire logic rst_n,
     input wire logic enable,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     input wire logic                       start,
     input wire logic                       tick,
@@ -53,11 +59,50 @@ module attention_softmax #(
   localparam int unsigned SUM_BITS = $clog2(GROUPS * KEYS + 1) + EXP_BITS;  // S of all keys
   localparam int unsigned ACC_BITS = SUM_BITS + 2;  // in [-S, 2 S)
 
-  logic [EXP-1:0] exponentials[HEAD_WIDTH+1];
-  logic [PROBABILITY_BITS+1:0] thresholds[HEADS];
-  initial begin
-    $readmemh(EXP_FILE, exponentials);
-    $readmemh(THRESHOLD_FILE, thresholds);
+  logic [KEYS-1:0][COUNT_BITS-1:0] differences;
+  wire logic [KEYS-1:0][EXP-1:0] exponential;  // of each difference
+  wire logic [PROBABILITY_BITS+1:0] threshold;  // of head
+
+  if (BANKED != 0) begin : gen_banks
+    banked_table #(
+        .WIDTH    (EXP),
+        .DEPTH    (HEAD_WIDTH + 1),
+        .READERS  (KEYS),
+        .LOAD_BITS(LOAD_BITS),
+        .LOAD_BASE(LOAD_BASE)
+    ) u_exponentials (
+        .clk,
+        .rst_n,
+        .load,
+        .address(differences),
+        .word   (exponential)
+    );
+
+    banked_table #(
+        .WIDTH    (PROBABILITY_BITS + 2),
+        .DEPTH    (HEADS),
+        .LOAD_BITS(LOAD_BITS),
+        .LOAD_BASE(LOAD_BASE + HEAD_WIDTH + 1)
+    ) u_thresholds (
+        .clk,
+        .rst_n,
+        .load,
+        .address(head),
+        .word   (threshold)
+    );
+  end else begin : gen_bank
+    logic [EXP-1:0] exponentials[HEAD_WIDTH+1];
+    logic [PROBABILITY_BITS+1:0] thresholds[HEADS];
+    wire unused = &load;
+
+    initial begin
+      $readmemh(EXP_FILE, exponentials);
+      $readmemh(THRESHOLD_FILE, thresholds);
+    end
+    for (genvar l = 0; l < KEYS; l++) begin : gen_exponential
+      assign exponential[l] = exponentials[differences[l]];
+    end
+    assign threshold = thresholds[head];
   end
 
   // start and tick, 1 to 3 edges later.
@@ -120,7 +165,7 @@ module attention_softmax #(
 
   for (genvar l = 0; l < KEYS; l++) begin : gen_keys
     logic count_valid, difference_valid;
-    logic [COUNT_BITS-1:0] count, difference;
+    logic [COUNT_BITS-1:0] count;
     logic [EXP:0] earlier;
 
     assign {compared[l], earlier, count_valid, count} = read_word[l*FIELD+:FIELD];
@@ -132,8 +177,8 @@ module attention_softmax #(
     always_ff @(posedge clk) begin
       if (enable) begin
         difference_valid <= count_valid && ticks[1];
-        difference <= row_maximum - count;
-        if (difference_valid) summand[l] <= {1'b1, exponentials[difference]};
+        differences[l] <= row_maximum - count;
+        if (difference_valid) summand[l] <= {1'b1, exponential[l]};
         else summand[l] <= '0;
         passed[2][l] <= earlier;
         passed[3][l] <= passed[2][l];
@@ -156,7 +201,6 @@ module attention_softmax #(
 
   // Slot 2: T S / 2**k from T's lowest bit on. A T of -1 has all bits, the last of them negative.
   logic signed [ACC_BITS-1:0] product, limit;
-  wire logic [PROBABILITY_BITS+1:0] threshold = thresholds[head];
   wire logic step_last = step == STEP_BITS'(PROBABILITY_BITS);
   wire logic subtract = step_last && threshold[PROBABILITY_BITS+1];
   wire logic adds = 1'(threshold >> step);

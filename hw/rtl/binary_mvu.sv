@@ -14,7 +14,7 @@
 //     RAW 1: starts at -ceil(MW / 2), and y = {count, MW odd}.
 //     RAW 2: starts at -(number of w_ci = -1), and y = count.
 // Weight memory (WEIGHT_FILE, or s_axis_weights if LOADABLE: see weight_memory.sv): (MH / PE) *
-// (MW / SIMD) words. A word holds the parity codes of PE * SIMD weights, lane 0 lowest, and above
+// (MW / SIMD) words. BANKS 2: two banks of them; a reset changes between them. A word holds the parity codes of PE * SIMD weights, lane 0 lowest, and above
 // them a slice of the starting values of the *next* PE channels; the words of the last PE channels
 // come first. hw/kernels/mvu.py makes it.
 // Throughput and latency: up to TOKENS tokens that have come share every weight word and take
@@ -39,6 +39,10 @@ module binary_mvu #(
     parameter int unsigned LOAD_BITS         = 72,  // bits of a beat of s_axis_weights, >= 1
     parameter int unsigned ACTIVATION_MEMORY = 0,   // 0: LUTs, 1: block RAM
     parameter int unsigned BEHAVIOURAL       = 0,   // 1: lanes as a plain description
+    parameter int unsigned BANKS             = 1,   // 2: two banks of weights, filled by the load
+                                                    // bus (load_pkg.sv) in beats of LOAD_BITS
+    parameter int unsigned LOAD_BASE         = 0,   // index of the first of them
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS),
     localparam int unsigned OUT_BITS = RAW == 0 ? 1 : $clog2(MW + 1) + 1
 ) (
     input wire logic clk,
@@ -51,6 +55,8 @@ module binary_mvu #(
     input  wire logic [LOAD_BITS-1:0] s_axis_weights_tdata,
     input  wire logic                 s_axis_weights_tvalid,
     output wire logic                 s_axis_weights_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [PE*OUT_BITS-1:0] m_axis_tdata,
     output wire logic                   m_axis_tvalid,
@@ -143,13 +149,16 @@ module binary_mvu #(
       .FILE     (WEIGHT_FILE),
       .STYLE    (WEIGHT_MEMORY),
       .LOADABLE (LOADABLE),
-      .LOAD_BITS(LOAD_BITS)
+      .LOAD_BITS(LOAD_BITS),
+      .BANKS    (BANKS),
+      .LOAD_BASE(LOAD_BASE)
   ) u_weights (
       .clk,
       .rst_n,
       .s_axis_load_tdata (s_axis_weights_tdata),
       .s_axis_load_tvalid(s_axis_weights_tvalid),
       .s_axis_load_tready(s_axis_weights_tready),
+      .load,
       .m_axis_tdata      (word),
       .m_axis_tvalid     (word_valid),
       .m_axis_tready     (enable && running)

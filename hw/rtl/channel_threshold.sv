@@ -9,7 +9,7 @@
 // once, at most one ahead of the others. Streams of I >= BIT_STREAMS never offer a beat.
 // THRESHOLD_FILE has a word for each beat of a token: fields of THRESHOLD_BITS signed bits, field
 // I * LANES + lane, lowest first. THRESHOLD_BITS is at most WORD_BITS + 1: the threshold of a
-// channel that is never 1 is 2^(WORD_BITS-1).
+// channel that is never 1 is 2^(WORD_BITS-1). BANKS 2: the words come by the load bus (load_pkg.sv).
 // Throughput and latency: a beat per cycle; two cycles. s_axis_tready depends on the outputs' in
 // the same cycle.
 // Reference: hw.reference.bipolar, +1 as bit 1.
@@ -22,7 +22,11 @@ module channel_threshold #(
     parameter int unsigned BIT_STREAMS     = 1,    // 0 to 3
     parameter int unsigned THRESHOLD_BITS  = 19,   // bits of a threshold, 1 to WORD_BITS + 1
     parameter int unsigned THRESHOLD_STYLE = 2,    // of that memory: 0 any, 1 LUTs, 2 block RAM
-    parameter              THRESHOLD_FILE  = ""    // memory file, if BIT_STREAMS > 0
+    parameter              THRESHOLD_FILE  = "",   // memory file, if BIT_STREAMS > 0
+    parameter int unsigned BANKS           = 1,    // 2: two banks of thresholds
+    parameter int unsigned LOAD_BITS       = 72,   // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE       = 0,    // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS)
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -30,6 +34,8 @@ module channel_threshold #(
     input  wire logic [LANES*WORD_BITS-1:0] s_axis_tdata,
     input  wire logic                       s_axis_tvalid,
     output wire logic                       s_axis_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [LANES*WORD_BITS-1:0] m_axis_residual_tdata,
     output wire logic                       m_axis_residual_tvalid,
@@ -104,12 +110,17 @@ module channel_threshold #(
     );
 
     constant_rom #(
-        .WIDTH(BIT_STREAMS * LANES * THRESHOLD_BITS),
-        .DEPTH(BEATS),
-        .FILE (THRESHOLD_FILE),
-        .STYLE(THRESHOLD_STYLE)
+        .WIDTH    (BIT_STREAMS * LANES * THRESHOLD_BITS),
+        .DEPTH    (BEATS),
+        .FILE     (THRESHOLD_FILE),
+        .STYLE    (THRESHOLD_STYLE),
+        .BANKS    (BANKS),
+        .LOAD_BITS(LOAD_BITS),
+        .LOAD_BASE(LOAD_BASE)
     ) u_thresholds (
         .clk,
+        .rst_n,
+        .load,
         .enable,
         .address(beat),
         .word   (thresholds)
@@ -125,6 +136,10 @@ module channel_threshold #(
         end
       end
     end
+  end
+
+  if (BIT_STREAMS == 0) begin : gen_no_thresholds
+    wire unused = &load;
   end
 
   for (genvar i = BIT_STREAMS; i < 3; i++) begin : gen_silent

@@ -7,6 +7,7 @@
 // docs/arithmetic.md. Channel c of a token is lane c % LANES, lowest first, of beat c / LANES.
 // GAMMA_FILE and BETA_FILE have a word for each beat of a token: LANES fields of GAMMA_BITS
 // (BETA_BITS) signed bits, lowest lane lowest; beta includes the rounding 2^(q+g-f-1) if q+g > f.
+// BANKS 2: gamma, then beta, come by the load bus (load_pkg.sv); the table is that of every layer.
 // RSQRT_FILE has the 3 * 2^(RSQRT_INDEX_BITS-2) entries of the table, RSQRT_BITS unsigned bits each.
 //
 // A token passes once: its sum and the sum of its squares are taken while its words enter a ring
@@ -34,7 +35,11 @@ module layer_norm #(
     parameter int unsigned RSQRT_STYLE         = 2,    // table: the same
     parameter              GAMMA_FILE          = "",   // memory file
     parameter              BETA_FILE           = "",   // memory file
-    parameter              RSQRT_FILE          = ""    // memory file
+    parameter              RSQRT_FILE          = "",   // memory file
+    parameter int unsigned BANKS               = 1,    // 2: two banks of gamma and beta
+    parameter int unsigned LOAD_BITS           = 72,   // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE           = 0,    // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS)
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -42,6 +47,8 @@ module layer_norm #(
     input  wire logic [LANES*WORD_BITS-1:0] s_axis_tdata,
     input  wire logic                       s_axis_tvalid,
     output wire logic                       s_axis_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [LANES*WORD_BITS-1:0] m_axis_tdata,
     output wire logic                       m_axis_tvalid,
@@ -246,24 +253,34 @@ module layer_norm #(
   );
 
   constant_rom #(
-      .WIDTH(LANES * GAMMA_BITS),
-      .DEPTH(BEATS),
-      .FILE (GAMMA_FILE),
-      .STYLE(SCALE_STYLE)
+      .WIDTH    (LANES * GAMMA_BITS),
+      .DEPTH    (BEATS),
+      .FILE     (GAMMA_FILE),
+      .STYLE    (SCALE_STYLE),
+      .BANKS    (BANKS),
+      .LOAD_BITS(LOAD_BITS),
+      .LOAD_BASE(LOAD_BASE)
   ) u_gamma (
       .clk,
+      .rst_n,
+      .load,
       .enable,
       .address(channel),
       .word   (gammas)
   );
 
   constant_rom #(
-      .WIDTH(LANES * BETA_BITS),
-      .DEPTH(BEATS),
-      .FILE (BETA_FILE),
-      .STYLE(SCALE_STYLE)
+      .WIDTH    (LANES * BETA_BITS),
+      .DEPTH    (BEATS),
+      .FILE     (BETA_FILE),
+      .STYLE    (SCALE_STYLE),
+      .BANKS    (BANKS),
+      .LOAD_BITS(LOAD_BITS),
+      .LOAD_BASE(LOAD_BASE + load_pkg::beats(LANES * GAMMA_BITS, BEATS, LOAD_BITS))
   ) u_beta (
       .clk,
+      .rst_n,
+      .load,
       .enable,
       .address(channel),
       .word   (betas)

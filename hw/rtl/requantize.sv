@@ -7,7 +7,8 @@
 // bias_c = B_c + 2^(SHIFT-1), which rounds (B_c if SHIFT = 0). s_axis_accumulator and
 // s_axis_residual are taken together. Channel c of a token is lane c % LANES, lowest first, of beat
 // c / LANES. BIAS_FILE has a word for each beat of a token: LANES fields of BIAS_BITS signed bits,
-// lowest first.
+// lowest first. BANKS 2: bias and multiplier come by the load bus (load_pkg.sv), first the biases,
+// then a word of the multiplier, which has as many bits as MULTIPLIER needs and is at most as large.
 // Throughput and latency: a beat per cycle; four cycles. A DSP per lane takes the product and, as
 // r 2^SHIFT + bias, everything that is added to it.
 // Reference: hw.reference.saturate(r + hw.reference.requantize(acc, M, B, n), W).
@@ -22,7 +23,11 @@ module requantize #(
     parameter int unsigned SHIFT      = 0,    // n, 0 to 30
     parameter int unsigned BIAS_BITS  = 24,   // bits of a bias
     parameter int unsigned BIAS_STYLE = 2,    // of that memory: 0 any, 1 LUTs, 2 block RAM
-    parameter              BIAS_FILE  = ""    // memory file
+    parameter              BIAS_FILE  = "",   // memory file
+    parameter int unsigned BANKS      = 1,    // 2: two banks of constants
+    parameter int unsigned LOAD_BITS  = 72,   // bits of a beat of the load bus
+    parameter int unsigned LOAD_BASE  = 0,    // index of the first beat
+    localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS)
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -34,6 +39,8 @@ module requantize #(
     input  wire logic [LANES*WORD_BITS-1:0] s_axis_residual_tdata,
     input  wire logic                       s_axis_residual_tvalid,
     output wire logic                       s_axis_residual_tready,
+
+    input wire logic [BUS_BITS-1:0] load = '0,
 
     output wire logic [LANES*WORD_BITS-1:0] m_axis_tdata,
     output wire logic                       m_axis_tvalid,
@@ -84,16 +91,43 @@ module requantize #(
   );
 
   constant_rom #(
-      .WIDTH(LANES * BIAS_BITS),
-      .DEPTH(BEATS),
-      .FILE (BIAS_FILE),
-      .STYLE(BIAS_STYLE)
+      .WIDTH    (LANES * BIAS_BITS),
+      .DEPTH    (BEATS),
+      .FILE     (BIAS_FILE),
+      .STYLE    (BIAS_STYLE),
+      .BANKS    (BANKS),
+      .LOAD_BITS(LOAD_BITS),
+      .LOAD_BASE(LOAD_BASE)
   ) u_bias (
       .clk,
+      .rst_n,
+      .load,
       .enable,
       .address(beat),
       .word   (biases)
   );
+
+  logic signed [FACTOR_BITS-1:0] factor;
+
+  if (BANKS == 1) begin : gen_factor
+    assign factor = FACTOR_BITS'(MULTIPLIER);
+  end else begin : gen_loaded_factor
+    constant_rom #(
+        .WIDTH    (FACTOR_BITS),
+        .DEPTH    (1),
+        .STYLE    (1),
+        .BANKS    (BANKS),
+        .LOAD_BITS(LOAD_BITS),
+        .LOAD_BASE(LOAD_BASE + load_pkg::beats(LANES * BIAS_BITS, BEATS, LOAD_BITS))
+    ) u_factor (
+        .clk,
+        .rst_n,
+        .load,
+        .enable (1'b1),
+        .address(1'b0),
+        .word   (factor)
+    );
+  end
 
   for (genvar lane = 0; lane < LANES; lane++) begin : gen_lane
     logic signed [ACC_BITS-1:0] accumulator;
@@ -103,7 +137,6 @@ module requantize #(
     logic signed [SUM_BITS-1:0] sum;
     logic signed [WORD_BITS-1:0] x;
 
-    wire signed [FACTOR_BITS-1:0] factor = FACTOR_BITS'(MULTIPLIER);
     wire signed [BIAS_BITS-1:0] bias = biases[lane*BIAS_BITS+:BIAS_BITS];
     wire signed [SUM_BITS-SHIFT-1:0] total = sum[SUM_BITS-1:SHIFT];
     wire signed [WORD_BITS-1:0] saturated;

@@ -1,0 +1,1 @@
+"""Weight-streamed mode: one layer's hardware for all layers, its constants loaded in turn."""
