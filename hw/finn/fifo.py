@@ -59,9 +59,15 @@ def _insert(model: ModelWrapper, node: NodeProto, index: int, reader: NodeProto)
             f"{tensor}: expected equal lanes, got {folded[-1]} of {node.name} "
             f"and {wanted[-1]} of {reader.name}"
         )
-    datatype = before.get_output_datatype(index)
-    shape = _integers(before.get_normal_output_shape(index))
     depths = (_depth(before, "outFIFODepths", index), _depth(behind, "inFIFODepths", position))
+    put_fifo(model, reader, position, max(*depths, SHALLOWEST))
+
+
+def put_fifo(model: ModelWrapper, reader: NodeProto, position: int, depth: int) -> NodeProto:
+    """Put a StreamingFIFO in front of an input of a node, of that input's shape and type."""
+    tensor, op = reader.input[position], getCustomOp(reader)
+    shape = _integers(op.get_normal_input_shape(position))
+    datatype = op.get_input_datatype(position)
     between = helper.make_tensor_value_info(
         model.make_new_valueinfo_name(), TensorProto.FLOAT, shape
     )
@@ -73,13 +79,17 @@ def _insert(model: ModelWrapper, node: NodeProto, index: int, reader: NodeProto)
         [between.name],
         domain=DOMAIN,
         backend="fpgadataflow",
-        depth=max(*depths, SHALLOWEST),
-        folded_shape=folded,
+        depth=depth,
+        folded_shape=_integers(op.get_folded_input_shape(position)),
         normal_shape=shape,
         dataType=datatype.name,
     )
     reader.input[position] = between.name
-    model.graph.node.insert(list(model.graph.node).index(node) + 1, fifo)
+    node = model.find_producer(tensor)
+    place = 0 if node is None else list(model.graph.node).index(node) + 1
+    model.graph.node.insert(place, fifo)
+    inserted: NodeProto = model.find_producer(between.name)
+    return inserted
 
 
 def _depth(op: HWCustomOp, name: str, index: int) -> int:
