@@ -21,8 +21,8 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: StreamFifo(0, 4), "width: expected 1 to 65536, got 0"),
     (lambda: StreamFifo(8, 0), "depth: expected 1 to 1048576, got 0"),
     (
-        lambda: StreamFifo(8, 4, "ultra"),
-        "ram: expected one of ['auto', 'distributed', 'block'], got 'ultra'",
+        lambda: StreamFifo(8, 4, "flash"),
+        "ram: expected one of ['auto', 'distributed', 'block', 'ultra'], got 'flash'",
     ),
     (lambda: WidthConverter(0, 8), "in_bits: expected 1 to 65536, got 0"),
     (lambda: WidthConverter(8, -1), "out_bits: expected 1 to 65536, got -1"),

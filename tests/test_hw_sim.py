@@ -218,7 +218,7 @@ def test_a_broken_source_is_one_line_with_the_tool_and_the_place(tmp_path: Path)
         ("stream_fork", {"COPIES": 0}, "COPIES must be at least 1, got 0"),
         ("stream_fifo", {"WIDTH": 0}, "WIDTH must be at least 1, got 0"),
         ("stream_fifo", {"DEPTH": 0}, "DEPTH must be at least 1, got 0"),
-        ("stream_fifo", {"RAM_STYLE": 3}, "RAM_STYLE must be 0 to 2, got 3"),
+        ("stream_fifo", {"RAM_STYLE": 4}, "RAM_STYLE must be 0 to 3, got 4"),
         ("width_converter", {"IN_BITS": 0}, "IN_BITS must be at least 1, got 0"),
         ("width_converter", {"OUT_BITS": 0}, "OUT_BITS must be at least 1, got 0"),
         ("head_reorder", {"HEADS": 0}, "HEADS must be at least 1, got 0"),

@@ -53,10 +53,14 @@ def test_exactly_depth_beats_fit(depth: int) -> None:
     assert np.cumsum(steps[order]).max() == depth
 
 
-@pytest.mark.parametrize("ram", ["distributed", "block"])
-def test_the_place_of_the_memory_changes_nothing(ram: str) -> None:
-    part = StreamFifo(70, 130, ram)
-    beats = random_beats(1, 400, 70)
+# In URAM 8, 4, 2 words and one share a word.
+@pytest.mark.parametrize(
+    ("ram", "width"),
+    [("distributed", 70), ("block", 70), ("ultra", 9), ("ultra", 17), ("ultra", 36), ("ultra", 70)],
+)
+def test_the_place_of_the_memory_changes_nothing(ram: str, width: int) -> None:
+    part = StreamFifo(width, 130, ram)
+    beats = random_beats(1, 400, width)
     for stalls in STALLS[:3]:
         check("stream_fifo", part.parameters(), {"s_axis": beats}, {"m_axis": beats}, stalls, 150)
 

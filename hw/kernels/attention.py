@@ -194,6 +194,10 @@ class BinaryAttention:
         """
         return sum(self.slots(lengths)[: -self.lag])
 
+    def token_cycles(self, tokens: int) -> int:
+        """Cycles per token of sentences of so many tokens, in a steady state."""
+        return self.heads * self._slot(-(-self.checked_tokens(tokens) // self.keys))
+
     def load_cycles(self, tokens: int) -> int:
         """Least number of cycles in which the keys and values of a sentence enter."""
         return tokens * self.hidden // self.channels

@@ -13,6 +13,7 @@ MAX_BITS = 1 << 16  # bound of a beat, so that a slip of the pen does not start 
 MAX_WORDS = 1 << 20
 
 RAM_STYLES = ("auto", "distributed", "block")  # values 0, 1, 2 of RAM_STYLE
+FIFO_STYLES = (*RAM_STYLES, "ultra")  # and 3
 
 # Width of a RAMB18's word, with one write and one read port, and the words it then has.
 RAMB18_SHAPES = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
@@ -115,7 +116,7 @@ class StreamFifo:
     Attributes:
         width: bits of a beat.
         depth: beats that fit.
-        ram: where the memory lies, one of RAM_STYLES; "auto" goes by size.
+        ram: where the memory lies, one of FIFO_STYLES; "auto" goes by size.
     """
 
     module: ClassVar[str] = "stream_fifo"
@@ -127,11 +128,11 @@ class StreamFifo:
     def __post_init__(self) -> None:
         in_range("width", self.width, 1, MAX_BITS)
         in_range("depth", self.depth, 1, MAX_WORDS)
-        one_of("ram", self.ram, RAM_STYLES)
+        one_of("ram", self.ram, FIFO_STYLES)
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
-        style = RAM_STYLES.index(self.ram)
+        style = FIFO_STYLES.index(self.ram)
         return {"WIDTH": self.width, "DEPTH": self.depth, "RAM_STYLE": style}
 
     def memory_bits(self) -> int:
@@ -145,7 +146,7 @@ class StreamFifo:
 
     def lutram_lut(self) -> int:
         """Estimate of the LUTs that serve as memory."""
-        if not self.memory_bits() or self.bram18():
+        if not self.memory_bits() or self.bram18() or self.ram == "ultra":
             return 0
         return lutram_lut(self.depth - 1, self.width)
 

@@ -1,10 +1,10 @@
 // Copyright (c) 2026 edgebert contributors
 // SPDX-License-Identifier: Apache-2.0
 //
-// FIFO of any depth, in registers, LUTs or block RAM.
+// FIFO of any depth, in registers, LUTs, block RAM or URAM.
 //
 // Contract: m_axis gives the beats of s_axis, in order; exactly DEPTH beats fit. m_axis is a
-// register. level is the number of beats held, high_water its maximum since the reset; left
+// register; in URAM, a choice among the words that share one of its. level is the number of beats held, high_water its maximum since the reset; left
 // unconnected they cost nothing.
 // Throughput and latency: a beat per cycle; one cycle at DEPTH 1 and 2, else two. s_axis_tready is
 // a function of registers alone, except at DEPTH 1, where it follows m_axis_tready.
@@ -16,7 +16,8 @@
 module stream_fifo #(
     parameter int unsigned WIDTH = 8,      // bits of tdata, >= 1
     parameter int unsigned DEPTH = 32,     // beats, >= 1
-    parameter int unsigned RAM_STYLE = 0,  // 0: by size, 1: LUTs, 2: block RAM; from DEPTH 3 on
+    parameter int unsigned RAM_STYLE = 0,  // 0: by size, 1: LUTs, 2: block RAM, 3: URAM;
+                                           // from DEPTH 3 on
     localparam int unsigned LEVEL_BITS = $clog2(DEPTH + 1)
 ) (
     input wire logic clk,
@@ -40,8 +41,8 @@ module stream_fifo #(
   if (DEPTH < 1) begin : gen_check_depth
     $fatal(1, "stream_fifo: DEPTH must be at least 1, got %0d", DEPTH);
   end
-  if (RAM_STYLE > 2) begin : gen_check_ram_style
-    $fatal(1, "stream_fifo: RAM_STYLE must be 0 to 2, got %0d", RAM_STYLE);
+  if (RAM_STYLE > 3) begin : gen_check_ram_style
+    $fatal(1, "stream_fifo: RAM_STYLE must be 0 to 3, got %0d", RAM_STYLE);
   end
 
   if (DEPTH == 1) begin : gen_register
@@ -85,7 +86,7 @@ module stream_fifo #(
     two_port_ram #(
         .WIDTH(WIDTH),
         .DEPTH(SLOTS),
-        .BLOCK(32'(BLOCK))
+        .BLOCK(RAM_STYLE == 3 ? 2 : 32'(BLOCK))
     ) u_ram (
         .clk,
         .write_enable (write),

@@ -1,0 +1,1 @@
+"""Folding: how much hardware each kernel gets (docs/folding.md)."""
