@@ -1,0 +1,217 @@
+"""Deployment packages: what an export and a build come to on a board, in one zip.
+
+The same export and build give the same bytes: fixed order, dates, permissions; nothing is
+compressed, since compressors differ. docs/board.md describes the files.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.errors import HardwareFileError, ParameterError
+from hw.integer_model import write_atomically
+from hw.pynq.edgebert_board import package as board_package
+from hw.pynq.edgebert_board import registers
+from hw.pynq.edgebert_board.errors import BoardError
+from hw.pynq.edgebert_board.manifest import read_board, read_sizes
+
+RUNTIME = Path(__file__).parent / "edgebert_board"
+README = Path(__file__).parent / "package_readme.md"
+MODEL_FILE, BITSTREAM, HWH = "integer.safetensors", "edgebert.bit", "edgebert.hwh"
+DATE = (1980, 1, 1, 0, 0, 0)
+COPIED = ("task", "labels", "regression", "metric", "model", "formats", "source")
+
+Sentence = tuple[Iterable[int], Iterable[int]]  # token ids, token types
+
+
+@dataclass(frozen=True)
+class BoardBuild:
+    """What a build gives to the package.
+
+    Attributes:
+        name: of the board, such as pynq-z2.
+        max_tokens: of the accelerator; the package's tokenizer truncates to as many.
+        clock_khz: of the accelerator.
+        base_address, address_bytes: of its registers.
+        bitstream, hwh: contents of the files; None where not built.
+        weights: beats of 16 bytes to load at start-up; empty: none.
+    """
+
+    name: str
+    max_tokens: int
+    clock_khz: int
+    base_address: int = 0x43C00000
+    address_bytes: int = registers.ADDRESS_SPACE
+    bitstream: bytes | None = None
+    hwh: bytes | None = None
+    weights: bytes = b""
+
+    def __post_init__(self) -> None:
+        if len(self.weights) % registers.WEIGHT_BEAT_BYTES:
+            raise ParameterError(
+                f"weights: expected beats of {registers.WEIGHT_BEAT_BYTES} bytes, "
+                f"got {len(self.weights)} bytes"
+            )
+        if self.hwh is not None and self.bitstream is None:
+            raise ParameterError("hwh: expected a bitstream with it, got none")
+
+
+def write_package(
+    out: Path,
+    export: Path,
+    build: BoardBuild,
+    expected: Iterable[tuple[Sentence, NDArray[np.int64]]] = (),
+) -> str:
+    """Write a zip, whole or not at all.
+
+    Args:
+        out: the file to make or replace.
+        export: an export directory, whose hashes are checked.
+        build: what was built of it.
+        expected: sentences and their logits (labels,), which `verify` on the board compares.
+            Only hashes of their tokens are written.
+
+    Returns:
+        SHA-256 of SHA256SUMS, so of everything.
+
+    Raises:
+        HardwareFileError: the export is damaged, or the zip can't be written.
+    """
+    files = package_files(export, build, expected)
+    write_atomically(out, zip_bytes(files))
+    return hashlib.sha256(files[board_package.SUMS]).hexdigest()
+
+
+def package_files(
+    export: Path, build: BoardBuild, expected: Iterable[tuple[Sentence, NDArray[np.int64]]] = ()
+) -> dict[str, bytes]:
+    """Every file of a package, by name; as `write_package`."""
+    stated = _read_export(export)
+    files = {
+        name: _export_file(export, stated, name)
+        for name in (board_package.TABLES, board_package.GOLDEN, board_package.VOCAB)
+    }
+    manifest = manifest_of(export, stated, build)
+    files[board_package.MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+    for name, content in ((BITSTREAM, build.bitstream), (HWH, build.hwh)):
+        if content is not None:
+            files[name] = content
+    if build.weights:
+        files[board_package.WEIGHTS] = build.weights
+    logits = expected_archive(expected)
+    if logits:
+        files[board_package.EXPECTED] = logits
+    for path in sorted(RUNTIME.glob("*.py")):
+        files[f"{RUNTIME.name}/{path.name}"] = path.read_bytes()
+    files["README.md"] = _readme(manifest)
+    files[board_package.SUMS] = sums_bytes(files)
+    return files
+
+
+def manifest_of(export: Path, stated: Mapping[str, Any], build: BoardBuild) -> dict[str, Any]:
+    """The manifest of a package, from that of its export."""
+    manifest = {
+        "format": board_package.FORMAT,
+        "format_version": board_package.FORMAT_VERSION,
+        "model_sha256": stated["files"][MODEL_FILE]["sha256"],
+        "export_sha256": hashlib.sha256(_read(export / board_package.MANIFEST)).hexdigest(),
+        "max_tokens": build.max_tokens,
+        **{key: stated.get(key) for key in COPIED},
+        "board": {
+            "name": build.name,
+            "bitstream": None if build.bitstream is None else BITSTREAM,
+            "hwh": None if build.hwh is None else HWH,
+            "base_address": build.base_address,
+            "address_bytes": build.address_bytes,
+            "load_beats": len(build.weights) // registers.WEIGHT_BEAT_BYTES,
+            "clock_khz": build.clock_khz,
+        },
+    }
+    try:
+        read_board(export, manifest)
+        read_sizes(export, manifest)
+    except BoardError as error:
+        raise HardwareFileError(str(error)) from None
+    return manifest
+
+
+def expected_archive(expected: Iterable[tuple[Sentence, NDArray[np.int64]]]) -> bytes:
+    """expected.npz: a row per sentence, ordered by key; empty without any."""
+    rows = {board_package.sentence_key(*sentence): logits for sentence, logits in expected}
+    if not rows:
+        return b""
+    keys = np.frombuffer(b"".join(sorted(rows)), np.uint8).reshape(len(rows), -1)
+    logits = np.array([rows[key] for key in sorted(rows)], np.dtype("<i8"))
+    arrays = {"keys": keys, "logits": logits}
+    return zip_bytes({f"{name}.npy": _npy(array) for name, array in arrays.items()})
+
+
+def sums_bytes(files: Mapping[str, bytes]) -> bytes:
+    """SHA256SUMS, as sha256sum writes it, by name."""
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return "".join(lines).encode("ascii")
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """A zip whose bytes depend on its files only."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, date_time=DATE)
+            entry.create_system = 3  # of Unix, wherever it is written
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    content = io.BytesIO()
+    np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=False)
+    return content.getvalue()
+
+
+def _read_export(export: Path) -> dict[str, Any]:
+    try:
+        stated = json.loads(_read(export / board_package.MANIFEST))
+        if isinstance(stated["files"][MODEL_FILE]["sha256"], str):
+            return dict(stated)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise HardwareFileError(f"{export}: expected an export directory; export it again")
+
+
+def _export_file(export: Path, stated: Mapping[str, Any], name: str) -> bytes:
+    content = _read(export / name)
+    if hashlib.sha256(content).hexdigest() != stated["files"].get(name, {}).get("sha256"):
+        raise HardwareFileError(f"{export / name}: changed since it was exported; export it again")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HardwareFileError(
+            f"{path}: expected a file of the export, got: {error.strerror}"
+        ) from None
+
+
+def _readme(manifest: Mapping[str, Any]) -> bytes:
+    board, model = manifest["board"], manifest["model"]
+    facts = {
+        "task": manifest["task"],
+        "board": board["name"],
+        "model": f"{model['layers']} layers of {model['hidden']}",
+        "tokens": manifest["max_tokens"],
+        "clock": f"{board['clock_khz'] / 1000:g} MHz",
+        "sha256": manifest["model_sha256"],
+    }
+    return README.read_text(encoding="utf-8").format(**facts).encode()
