@@ -75,7 +75,7 @@ def test_cycles_follow_the_slowest_kernel_and_the_bandwidth() -> None:
     assert abs(two - one - 16 * slowest) <= 0.05 * two
     lengths = [[16, 16, 8]] * 3
     fast, slow = (schedule(found, lengths, Memory(rate)) for rate in (64.0, 0.25))
-    assert (fast.bound, slow.bound) == ("compute", "bandwidth")
+    assert fast.waiting < 0.1 < 0.8 < slow.waiting
     per_pass = (slow.ends[2] - slow.ends[1]) / found.layers
     assert abs(per_pass - found.image_bytes / 0.25) < 0.02 * per_pass
 

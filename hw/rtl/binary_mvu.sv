@@ -14,7 +14,7 @@
 //     RAW 1: starts at -ceil(MW / 2), and y = {count, MW odd}.
 //     RAW 2: starts at -(number of w_ci = -1), and y = count.
 // Weight memory (WEIGHT_FILE, or s_axis_weights if LOADABLE: see weight_memory.sv): (MH / PE) *
-// (MW / SIMD) words. BANKS 2: two banks of them; a reset changes between them. A word holds the parity codes of PE * SIMD weights, lane 0 lowest, and above
+// (MW / SIMD) words. A word holds the parity codes of PE * SIMD weights, lane 0 lowest, and above
 // them a slice of the starting values of the *next* PE channels; the words of the last PE channels
 // come first. hw/kernels/mvu.py makes it.
 // Throughput and latency: up to TOKENS tokens that have come share every weight word and take
@@ -39,9 +39,9 @@ module binary_mvu #(
     parameter int unsigned LOAD_BITS         = 72,  // bits of a beat of s_axis_weights, >= 1
     parameter int unsigned ACTIVATION_MEMORY = 0,   // 0: LUTs, 1: block RAM
     parameter int unsigned BEHAVIOURAL       = 0,   // 1: lanes as a plain description
-    parameter int unsigned BANKS             = 1,   // 2: two banks of weights, filled by the load
-                                                    // bus (load_pkg.sv) in beats of LOAD_BITS
-    parameter int unsigned LOAD_BASE         = 0,   // index of the first of them
+    parameter int unsigned BANKS             = 1,   // 2, 0: two banks of weights, or one, filled
+                                                    // by the load bus (load_pkg.sv)
+    parameter int unsigned LOAD_BASE         = 0,   // index of the first beat on it
     localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS),
     localparam int unsigned OUT_BITS = RAW == 0 ? 1 : $clog2(MW + 1) + 1
 ) (

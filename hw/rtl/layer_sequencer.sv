@@ -13,7 +13,8 @@
 // tokens of a batch.
 // A pass lets a batch through a layer. It begins when the layer's image is there and the hardware
 // is empty: then the banks change, while the hardware is in reset. HOPS registers may lie in the
-// load bus; swap takes 2 HOPS + 8 cycles.
+// load bus. The last GAP_BEATS of an image go to memories of one bank: only while the hardware is
+// empty. To swap takes 2 HOPS + 8 cycles.
 // Throughput and latency: a beat per cycle on every stream; none.
 // Reference: hw.reference.run_layer, applied LAYERS times.
 `default_nettype none
@@ -28,6 +29,7 @@ module layer_sequencer
     parameter int unsigned MAX_SENTENCES = 16,  // of a batch
     parameter int unsigned TOKEN_BITS    = 16,  // bits of a batch's number of tokens
     parameter int unsigned IMAGE_BEATS   = 64,  // of a layer, below 2^INDEX_BITS
+    parameter int unsigned GAP_BEATS     = 0,   // of them, those of memories of one bank
     parameter int unsigned LOAD_BITS     = 64,  // bits of a beat of an image
     parameter int unsigned HOPS          = 12   // registers in the load bus
 ) (
@@ -81,6 +83,9 @@ module layer_sequencer
     $fatal(1, "layer_sequencer: IMAGE_BEATS must be 1 to %0d, got %0d", (1 << INDEX_BITS) - 1,
            IMAGE_BEATS);
   end
+  if (GAP_BEATS > IMAGE_BEATS) begin : gen_check_gap_beats
+    $fatal(1, "layer_sequencer: GAP_BEATS must be at most %0d, got %0d", IMAGE_BEATS, GAP_BEATS);
+  end
   if (TOKEN_BITS < LENGTH_BITS) begin : gen_check_token_bits
     $fatal(1, "layer_sequencer: TOKEN_BITS must be at least LENGTH_BITS, got %0d", TOKEN_BITS);
   end
@@ -91,6 +96,7 @@ module layer_sequencer
   localparam int unsigned RESET_FROM = HOPS + 2;
   localparam int unsigned TURN_AT = HOPS + 4;
   localparam int unsigned SWAP_CYCLES = 2 * HOPS + 8;
+  localparam bit [INDEX_BITS-1:0] FREE_BEATS = INDEX_BITS'(IMAGE_BEATS - GAP_BEATS);
   localparam int unsigned SWAP_BITS = $clog2(SWAP_CYCLES);
 
   typedef enum logic [1:0] {
@@ -115,7 +121,7 @@ module layer_sequencer
   wire logic load_take = s_axis_load_tvalid && s_axis_load_tready;
   wire logic load_ends = index == INDEX_BITS'(IMAGE_BEATS - 1);
 
-  assign s_axis_load_tready = !loaded && state != SWAP;
+  assign s_axis_load_tready = !loaded && (state == WAIT || (running && index < FREE_BEATS));
 
   // ---- Lengths: they come from outside, then go round.
 

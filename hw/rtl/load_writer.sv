@@ -5,8 +5,8 @@
 //
 // Contract: the bus is that of load_pkg.sv. write has a bit for each part of a word, a beat's worth
 // of it, lowest first: it is set in the cycle in which the bus has that part of word
-// write_address. Bank b has the words b * DEPTH to b * DEPTH + DEPTH - 1. The bank in use must
-// stand a cycle before the memory's first beat.
+// write_address. BANKS 2: bank b has the words b * DEPTH to b * DEPTH + DEPTH - 1; the bank in use
+// must stand a cycle before the memory's first beat. BANKS 0: there is one bank.
 // Throughput and latency: a beat per cycle; none.
 // Reference: hw/streamed/image.py.
 `default_nettype none
@@ -16,10 +16,11 @@ module load_writer
 #(
     parameter int unsigned WIDTH     = 64,  // bits of a word, >= 1
     parameter int unsigned DEPTH     = 16,  // words of a bank, >= 1
+    parameter int unsigned BANKS     = 2,   // 2, or 0: one
     parameter int unsigned LOAD_BITS = 72,  // bits of a beat, >= 1
     parameter int unsigned LOAD_BASE = 0,   // index of the first beat
     localparam int unsigned PARTS = (WIDTH + LOAD_BITS - 1) / LOAD_BITS,
-    localparam int unsigned ADDRESS_BITS = $clog2(2 * DEPTH)
+    localparam int unsigned ADDRESS_BITS = BANKS == 2 ? $clog2(2 * DEPTH) : $clog2(DEPTH + 1)
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -48,8 +49,9 @@ module load_writer
 
   wire logic take = valid && (busy || index == INDEX_BITS'(LOAD_BASE));
   wire logic last_part = part == PART_BITS'(PARTS - 1);
-  wire logic last = last_part && write_address == (bank ? ADDRESS_BITS'(DEPTH - 1)
-                                                        : ADDRESS_BITS'(2 * DEPTH - 1));
+  wire logic upper = BANKS == 2 && !bank;  // the bank that is filled
+  wire logic last = last_part && write_address == (upper ? ADDRESS_BITS'(2 * DEPTH - 1)
+                                                         : ADDRESS_BITS'(DEPTH - 1));
 
   for (genvar i = 0; i < PARTS; i++) begin : gen_part
     assign write[i] = take && part == PART_BITS'(i);
@@ -61,7 +63,7 @@ module load_writer
       part <= last_part ? '0 : part + 1'b1;
       if (last_part) write_address <= write_address + 1'b1;
     end else if (!busy) begin
-      write_address <= bank ? '0 : ADDRESS_BITS'(DEPTH);
+      write_address <= upper ? ADDRESS_BITS'(DEPTH) : '0;
     end
     if (!rst_n) begin
       busy <= 1'b0;

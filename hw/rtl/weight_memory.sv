@@ -9,7 +9,8 @@
 // its first word, and takes nothing more. A word comes in ceil(WIDTH / LOAD_BITS) beats, lowest
 // bits first, its last beat filled up with any bits; word 0 comes first. BANKS 2: a RAM of two
 // banks, of which the load bus (load_pkg.sv) fills one while the other is read; only a reset may
-// change between them, and s_axis_load takes nothing.
+// change between them, and s_axis_load takes nothing. BANKS 0: one bank, which the bus fills while
+// m_axis waits; a reset must follow before its words count.
 // Throughput and latency: a word per cycle; one cycle. m_axis is the memory's own output register.
 // s_axis_load takes a beat per cycle and is independent of m_axis.
 // Reference: hw/kernels/mvu.py, BinaryMvu.memories and BinaryMvu.load_beats.
@@ -22,7 +23,7 @@ module weight_memory #(
     parameter int unsigned STYLE     = 0,   // 0: by size, 1: LUTs, 2: block RAM, 3: URAM
     parameter int unsigned LOADABLE  = 0,   // 0: ROM, 1: RAM; URAM has no initial content
     parameter int unsigned LOAD_BITS = 72,  // bits of a beat of s_axis_load or the bus, >= 1
-    parameter int unsigned BANKS     = 1,   // 2: filled by the load bus; LOADABLE is 0 then
+    parameter int unsigned BANKS     = 1,   // 2, 0: filled by the load bus; LOADABLE is 0 then
     parameter int unsigned LOAD_BASE = 0,   // index of the first beat on the bus
     localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS)
 ) (
@@ -52,8 +53,8 @@ module weight_memory #(
   if (LOADABLE > 1) begin : gen_check_loadable
     $fatal(1, "weight_memory: LOADABLE must be 0 or 1, got %0d", LOADABLE);
   end
-  if (BANKS < 1 || BANKS > 2 || (BANKS == 2 && LOADABLE != 0)) begin : gen_check_banks
-    $fatal(1, "weight_memory: BANKS must be 1, or 2 with LOADABLE 0, got %0d", BANKS);
+  if (BANKS > 2 || (BANKS != 1 && LOADABLE != 0)) begin : gen_check_banks
+    $fatal(1, "weight_memory: BANKS must be 1, or 0 or 2 with LOADABLE 0, got %0d", BANKS);
   end
   if (STYLE == 3 && LOADABLE == 0 && BANKS == 1) begin : gen_check_ultra
     $fatal(1, "weight_memory: STYLE 3 (URAM) must be LOADABLE 1, got %0d", LOADABLE);
@@ -62,7 +63,7 @@ module weight_memory #(
     $fatal(1, "weight_memory: LOAD_BITS must be at least 1, got %0d", LOAD_BITS);
   end
 
-  localparam int unsigned WORDS = BANKS * DEPTH;
+  localparam int unsigned WORDS = BANKS == 2 ? 2 * DEPTH : DEPTH;
   localparam int unsigned ADDRESS_BITS = WORDS > 1 ? $clog2(WORDS) : 1;
 
   logic [WIDTH-1:0] word;
@@ -87,8 +88,8 @@ module weight_memory #(
     end
   end
 
-  if (BANKS == 2) begin : gen_banks
-    wire logic bank = load[BUS_BITS-1];
+  if (BANKS != 1) begin : gen_banks
+    wire logic bank = BANKS == 2 && load[BUS_BITS-1];
 
     wire unused = s_axis_load_tvalid;
 
@@ -100,6 +101,7 @@ module weight_memory #(
     banked_memory #(
         .WIDTH    (WIDTH),
         .DEPTH    (DEPTH),
+        .BANKS    (BANKS),
         .STYLE    (STYLE),
         .LOAD_BITS(LOAD_BITS),
         .LOAD_BASE(LOAD_BASE)

@@ -46,13 +46,15 @@ class Schedule:
         ends: cycle in which each batch has left.
         passes: cycles of each pass alone, by batch; the same in every layer.
         load: cycles in which an image comes if nothing else uses the memory.
-        bound: "compute" or "bandwidth": what the later batches wait for.
+        gap: cycles of them between two passes, for weights of one bank.
+        waiting: share of the time in which the hardware is empty and waits for an image.
     """
 
     ends: list[int]
     passes: list[int]
     load: int
-    bound: str
+    gap: int
+    waiting: float
 
 
 def token_interval(encoder: StreamedEncoder, tokens: int) -> dict[str, float]:
@@ -87,10 +89,10 @@ def pass_cycles(encoder: StreamedEncoder, lengths: Sequence[int]) -> int:
     return round(whole[1][-1])
 
 
-def load_cycles(encoder: StreamedEncoder, memory: Memory) -> int:
-    """Cycles in which an image comes if nothing else uses the memory."""
+def load_cycles(encoder: StreamedEncoder, memory: Memory, beats: int) -> int:
+    """Cycles in which so many beats of an image come if nothing else uses the memory."""
     rate = min(1.0, memory.bytes_per_cycle * 8 / encoder.load_bits)
-    return round(encoder.image_beats / rate) + memory.latency
+    return round(beats / rate)
 
 
 def loop_bytes(encoder: StreamedEncoder, tokens: int) -> float:
@@ -105,16 +107,18 @@ def schedule(
 ) -> Schedule:
     """Cycles of batches, given by the lengths of their sentences, one after the other.
 
-    While a pass computes, the image of the next one comes, and the residual, which goes first.
+    While a pass computes, the image of the next one comes, and the residual, which goes first;
+    what goes to memories of one bank comes when the pass has ended.
     """
-    load = load_cycles(encoder, memory)
+    gap = load_cycles(encoder, memory, encoder.gap_beats)
+    load = load_cycles(encoder, memory, encoder.image_beats - encoder.gap_beats) + memory.latency
     passes = [pass_cycles(encoder, lengths) for lengths in batches]
     loaded, end, ends, waits = float(load), 0.0, [], 0.0
     for lengths, compute in zip(batches, passes, strict=True):
         part = loop_bytes(encoder, sum(lengths))
         for layer in range(encoder.layers):
-            start = max(end, loaded) + SWAP
-            waits = max(0.0, loaded - end)
+            start = max(end, loaded) + gap + SWAP
+            waits += max(0.0, loaded - end) + gap
             moved = part * ((layer > 0) + (layer < encoder.layers - 1))
             delay = 2 * memory.latency if layer and part else 0
             end = start + max(compute + delay, moved / memory.bytes_per_cycle)
@@ -122,7 +126,7 @@ def schedule(
             busy = moved / memory.bytes_per_cycle
             loaded = start + max(load, load + busy - memory.latency if busy else 0)
         ends.append(round(end))
-    return Schedule(ends, passes, load, "bandwidth" if waits else "compute")
+    return Schedule(ends, passes, load + gap, gap, waits / end)
 
 
 def _pass(

@@ -17,7 +17,7 @@ from hw.layout import Dimensions, Formats
 Folding = Mapping[str, Mapping[str, Any]]  # attributes of kernels that differ from the plain ones
 BankedKernel = BinaryMvu | AddNorm | BinaryAttention | ChannelThreshold
 
-# In the order of the load bus, which is that of the data.
+# In the order of the data, and of the registers of the load bus.
 KERNELS = (
     "input_threshold",
     "query",
@@ -30,6 +30,7 @@ KERNELS = (
     "down",
     "ffn_norm",
 )
+MATRICES = (*CONSUMERS, "output", "up", "down")
 LOOPS = ("chip", "memory")
 INDEX_BITS = 24  # of load_pkg.sv
 MIN_LOAD_BITS = 32  # the widest entry of an attention's table is a beat
@@ -49,6 +50,7 @@ class StreamedEncoder:
         residual_tokens: tokens that fit in the FIFO around the attention; 0: two sentences of
             max_tokens, which never makes anything wait.
         fifo_depth: beats of every other FIFO.
+        single: matrices whose weights have one bank, which is filled while the hardware is empty.
     """
 
     layers: int
@@ -59,8 +61,11 @@ class StreamedEncoder:
     loop: str = "chip"
     residual_tokens: int = 0
     fifo_depth: int = 32
+    single: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.single:
+            one_of("single", name, MATRICES)
         if tuple(self.kernels) != KERNELS:
             raise ParameterError(f"kernels: expected {KERNELS}, got {tuple(self.kernels)}")
         in_range("layers", self.layers, 1, 256)
@@ -123,12 +128,21 @@ class StreamedEncoder:
         """Bytes of external memory that a layer takes."""
         return self.image_beats * self.load_bits // 8
 
+    @property
+    def gap_beats(self) -> int:
+        """Beats of an image, the last ones, that come while the hardware is empty."""
+        return sum(beats(self.kernels[name], self.load_bits) for name in set(self.single))
+
+    def load_order(self) -> list[str]:
+        """Names of the kernels in the order of an image: those of one bank come last."""
+        return sorted(self.kernels, key=lambda name: name in self.single)
+
     def bases(self) -> dict[str, int]:
         """Index of each kernel's first beat on the load bus."""
         found, base = {}, 0
-        for name, kernel in self.kernels.items():
+        for name in self.load_order():
             found[name] = base
-            base += beats(kernel, self.load_bits)
+            base += beats(self.kernels[name], self.load_bits)
         return found
 
     def checked_batch(self, lengths: Sequence[int]) -> None:

@@ -60,7 +60,8 @@ def _image(
     encoder: StreamedEncoder, model: IntegerModel, layer: int, norms: dict[str, NormTensors]
 ) -> Beats:
     parts = []
-    for name, kernel in encoder.kernels.items():
+    for name in encoder.load_order():
+        kernel = encoder.kernels[name]
         planes = _planes(name, kernel, model, layer, norms)
         shapes = banked_shapes(kernel)
         assert [p.shape for p in planes] == shapes, (name, shapes)

@@ -20,6 +20,7 @@ module streamed_encoder
     parameter int unsigned MAX_SENTENCES = 16,  // of a batch
     parameter int unsigned TOKEN_BITS    = 16,
     parameter int unsigned IMAGE_BEATS   = 64,  // of a layer
+    parameter int unsigned GAP_BEATS     = 0,   // of them, those of memories of one bank
     parameter int unsigned LOAD_BITS     = 64,
     parameter int unsigned LOOP_DEPTH    = 0    // beats of a batch on the chip, 0: outside
 ) (
@@ -68,6 +69,7 @@ module streamed_encoder
       .MAX_SENTENCES(MAX_SENTENCES),
       .TOKEN_BITS   (TOKEN_BITS),
       .IMAGE_BEATS  (IMAGE_BEATS),
+      .GAP_BEATS    (GAP_BEATS),
       .LOAD_BITS    (LOAD_BITS),
       .HOPS         (KERNELS)
   ) u_sequencer (

@@ -16,6 +16,7 @@ module streamed_system #(
     parameter int unsigned MAX_SENTENCES = 16,
     parameter int unsigned TOKEN_BITS    = 16,
     parameter int unsigned IMAGE_BEATS   = 64,
+    parameter int unsigned GAP_BEATS     = 0,
     parameter int unsigned LOAD_BITS     = 64,
     parameter int unsigned LOOP_DEPTH    = 0
 ) (
@@ -76,6 +77,7 @@ module streamed_system #(
       .MAX_SENTENCES(MAX_SENTENCES),
       .TOKEN_BITS   (TOKEN_BITS),
       .IMAGE_BEATS  (IMAGE_BEATS),
+      .GAP_BEATS    (GAP_BEATS),
       .LOAD_BITS    (LOAD_BITS),
       .LOOP_DEPTH   (LOOP_DEPTH)
   ) u_encoder (

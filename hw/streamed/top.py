@@ -57,13 +57,15 @@ class Part:
     target: str
 
 
-def parameters(kernel: BankedKernel, load_bits: int, base: int) -> dict[str, int | str]:
-    """Parameters of a kernel's module with two banks of constants."""
+def parameters(
+    kernel: BankedKernel, load_bits: int, base: int, banks: int = 2
+) -> dict[str, int | str]:
+    """Parameters of a kernel's module with two banks of constants, or one that is filled (0)."""
     values = kernel.parameters()
     if isinstance(kernel, BinaryMvu):
         values |= {"LOADABLE": 0, "WEIGHT_FILE": ""}
-    banks = {"BANKED": 1} if isinstance(kernel, BinaryAttention) else {"BANKS": 2}
-    return values | banks | {"LOAD_BITS": load_bits, "LOAD_BASE": base}
+    held = {"BANKED": 1} if isinstance(kernel, BinaryAttention) else {"BANKS": banks}
+    return values | held | {"LOAD_BITS": load_bits, "LOAD_BASE": base}
 
 
 def encoder_parameters(encoder: StreamedEncoder) -> dict[str, int | str]:
@@ -77,6 +79,7 @@ def encoder_parameters(encoder: StreamedEncoder) -> dict[str, int | str]:
         "MAX_SENTENCES": encoder.batch_sentences,
         "TOKEN_BITS": encoder.batch_tokens.bit_length(),
         "IMAGE_BEATS": encoder.image_beats,
+        "GAP_BEATS": encoder.gap_beats,
         "LOAD_BITS": encoder.load_bits,
         "LOOP_DEPTH": loop,
     }
@@ -100,7 +103,8 @@ def layer_text(encoder: StreamedEncoder) -> str:
         ]
         ports = [".clk", ".rst_n(layer_rst_n)", f".load({bus})"]
         ports += [p for port in kernel.streams() for p in _pins(port.name, f"{name}_{port.name}")]
-        values = parameters(kernel, encoder.load_bits, bases[name])
+        banks = 0 if name in encoder.single else 2
+        values = parameters(kernel, encoder.load_bits, bases[name], banks)
         lines += _instance(kernel.module, f"u_{name}", values, ports)
     return "\n".join([*lines, "endmodule\n", "`default_nettype wire\n"])
 
