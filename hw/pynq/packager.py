@@ -24,10 +24,32 @@ from hw.pynq.edgebert_board.errors import BoardError
 from hw.pynq.edgebert_board.manifest import read_board, read_sizes
 
 RUNTIME = Path(__file__).parent / "edgebert_board"
-README = Path(__file__).parent / "package_readme.md"
 MODEL_FILE, BITSTREAM, HWH = "integer.safetensors", "edgebert.bit", "edgebert.hwh"
 DATE = (1980, 1, 1, 0, 0, 0)
 COPIED = ("task", "labels", "regression", "metric", "model", "formats", "source")
+
+README = """\
+# edgebert: {task} on {board}
+
+A binarized BERT of {layers} layers, {hidden} wide, for up to {tokens} tokens, at {clock} MHz.
+SHA-256 of the model: {sha256}.
+
+Needs a PYNQ image 3.x or 4.0 of the board; nothing is to be installed. As root, in pynq's
+environment (`sudo -s`, then `source /etc/profile.d/pynq_venv.sh`), in this folder:
+
+    sha256sum -c SHA256SUMS
+    python -m edgebert_board predict . "A warm, funny film that never drags."
+    python -m edgebert_board verify . --data DIR --json result.json
+    python -m edgebert_board bench .
+
+`verify` runs the golden sentences and a dev set, and compares every integer that leaves the
+accelerator. `--data` is a folder of the GLUE download, or has a `dev.csv` with the columns `text`
+and `label` (and `text_b` for pairs). It ends with 0 if all are equal, with 1 if not, with 2 after
+an error, which is one line.
+
+`manifest.json` describes the model, `SHA256SUMS` lists every file. The hashes tell damage, not
+forgery: get the package from where you trust.
+"""
 
 Sentence = tuple[Iterable[int], Iterable[int]]  # token ids, token types
 
@@ -150,8 +172,7 @@ def expected_archive(expected: Iterable[tuple[Sentence, NDArray[np.int64]]]) -> 
         return b""
     keys = np.frombuffer(b"".join(sorted(rows)), np.uint8).reshape(len(rows), -1)
     logits = np.array([rows[key] for key in sorted(rows)], np.dtype("<i8"))
-    arrays = {"keys": keys, "logits": logits}
-    return zip_bytes({f"{name}.npy": _npy(array) for name, array in arrays.items()})
+    return zip_bytes({"keys.npy": _npy(keys), "logits.npy": _npy(logits)})
 
 
 def sums_bytes(files: Mapping[str, bytes]) -> bytes:
@@ -206,12 +227,12 @@ def _read(path: Path) -> bytes:
 
 def _readme(manifest: Mapping[str, Any]) -> bytes:
     board, model = manifest["board"], manifest["model"]
-    facts = {
-        "task": manifest["task"],
-        "board": board["name"],
-        "model": f"{model['layers']} layers of {model['hidden']}",
-        "tokens": manifest["max_tokens"],
-        "clock": f"{board['clock_khz'] / 1000:g} MHz",
-        "sha256": manifest["model_sha256"],
-    }
-    return README.read_text(encoding="utf-8").format(**facts).encode()
+    return README.format(
+        task=manifest["task"],
+        board=board["name"],
+        layers=model["layers"],
+        hidden=model["hidden"],
+        tokens=manifest["max_tokens"],
+        clock=f"{board['clock_khz'] / 1000:g}",
+        sha256=manifest["model_sha256"],
+    ).encode()

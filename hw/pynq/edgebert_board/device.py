@@ -87,14 +87,8 @@ class PynqDevice:
             raise
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A buffer in contiguous memory. Raises BoardError if there is none left."""
-        try:
-            return self._pynq.allocate(shape=shape, dtype=dtype)
-        except (RuntimeError, MemoryError, OSError) as error:
-            raise BoardError(
-                f"buffer: expected {shape} of {dtype} in contiguous memory, got: {error}; "
-                "end other programs that use it"
-            ) from None
+        """A buffer in contiguous memory."""
+        return self._pynq.allocate(shape=shape, dtype=dtype)
 
     def close(self) -> None:
         """Let others have the board. Its bitstream stays."""

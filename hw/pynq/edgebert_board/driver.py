@@ -406,6 +406,12 @@ class _Slot:
         try:
             for shape, dtype in sizes:
                 self.buffers.append(device.allocate(shape, dtype))
+        except (MemoryError, RuntimeError, OSError) as error:
+            self.free()
+            raise BoardError(
+                f"buffer: expected {shape} of {dtype} in contiguous memory, got: {error}; "
+                "end other programs that use it"
+            ) from None
         except BaseException:
             self.free()
             raise
