@@ -25,18 +25,22 @@ def even_folding(model: IntegerModel, max_tokens: int, cycles: int) -> Folding:
     inner = _least_divisor(d.hidden, lambda n: d.hidden // n <= cycles)
     folding: dict[str, dict[str, Any]] = {"input_threshold": {"lanes": inner}}
     lanes, slot = min(inner, d.hidden // 4), max(1, cycles // d.heads)
+    channels = _least_divisor(d.head_width, lambda n: d.head_width // n <= slot)
+    # A row of queries must be complete before the slot in front of its own ends.
+    in_bits = _least_divisor(
+        d.head_width, lambda n: n % channels == 0 and d.head_width // n + 2 <= slot
+    )
     for i in range(d.layers):
         for name in MATRICES:
             mh, mw = model[f"layer.{i}.{name}.weight"].shape
             folding[f"layer{i}_{name}"] = _mvu_folding(mh, mw, cycles)
-        channels = _least_divisor(d.head_width, lambda n: d.head_width // n <= slot)
         folding[f"layer{i}_attention"] = {
             "keys": next(
                 k for k in range(1, max_tokens + 1) if max_tokens <= k * slot or k == max_tokens
             ),
             "simd": d.head_width,
             "channels": channels,
-            "in_bits": channels,
+            "in_bits": in_bits,
             "out_bits": channels,
             "banks": 4,
         }

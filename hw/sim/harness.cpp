@@ -8,6 +8,8 @@
 //     SINK(name, data, valid, ready)     a stream that enters, and its signals
 //     SOURCE(name, data, valid, ready)   a stream that leaves
 //     CONSTANT(name)                     any other input of up to 64 bits
+// MOVING, if it is defined, is an output that tells whether a beat is taken anywhere inside; TRACE
+// that the model records waveforms.
 //
 // Arguments are key=value:
 //     seed=N  max=CYCLES  tail=CYCLES  reset=CYCLE   tail: cycles that wait for beats too many
@@ -15,6 +17,9 @@
 //     stall.PORT=P  burst.PORT=L                     share of idle cycles, their mean run
 //     count.SOURCE=BEATS                             beats to expect
 //     set.INPUT=VALUE
+//     progress=CYCLES                                a line `at CYCLE BEATS` so often, of all sources
+//     trace=FILE                                     waveform (FST)
+// NAME.times, if it is there, holds the cycle (int64) before which each beat of a sink isn't offered.
 // NAME.in holds a sink's beats as the model's fields, little-endian. NAME.out receives a source's
 // beats, NAME.cycles the cycle in which each beat of a port was taken; the same with `before.` for
 // what came before the reset. The last line of the output is `end STATUS CYCLES`.
@@ -33,6 +38,10 @@
 #include <vector>
 
 #include "model.inc"
+
+#ifdef TRACE
+#include "verilated_fst_c.h"
+#endif
 
 namespace {
 
@@ -78,6 +87,7 @@ struct Port {
     Stall stall;
     bool is_sink;
     Bytes beats{};             // a sink's input, or what a source gave
+    std::vector<int64_t> times{};
     std::size_t expected = 0;  // beats
     std::size_t count = 0;     // beats taken
     std::vector<uint64_t> cycles{};
@@ -110,10 +120,12 @@ void restart(Port &port) {
     if (!port.is_sink) port.beats.clear();
 }
 
-void drive(Port &port) {
+void drive(Port &port, uint64_t cycle) {
     if (!port.is_sink) return;
     // An offered beat is held until it is taken, whatever the stall says.
     if (*port.valid) return;
+    if (port.count < port.times.size() && static_cast<int64_t>(cycle) < port.times[port.count])
+        return;
     if (port.complete() || port.stall.next()) return;
     *port.valid = 1;
     std::memcpy(port.data, port.beats.data() + port.count * port.size, port.size);
@@ -160,7 +172,11 @@ int main(int argc, char **argv) {
     const auto reset_at = static_cast<int64_t>(option("reset", -1));
     const auto patience = static_cast<uint64_t>(option("idle", static_cast<double>(limit)));
 
+    const auto report = static_cast<uint64_t>(option("progress", 0));
     VerilatedContext context;
+#ifdef TRACE
+    context.traceEverOn(true);
+#endif
     context.randReset(2);
     context.randSeed(static_cast<int>(seed));
     Model top(&context);
@@ -179,6 +195,9 @@ int main(int argc, char **argv) {
         if (port.is_sink) {
             port.beats = read_file(port.name + ".in");
             port.expected = port.beats.size() / port.size;
+            const Bytes times = read_file(port.name + ".times");
+            port.times.resize(times.size() / sizeof(int64_t));
+            std::copy(times.begin(), times.end(), reinterpret_cast<char *>(port.times.data()));
             *port.valid = 0;
         } else {
             port.expected = static_cast<std::size_t>(option("count." + port.name, 0));
@@ -189,8 +208,17 @@ int main(int argc, char **argv) {
     std::string status = "timeout";
     uint64_t cycle = 0, waited = 0, idle = 0;
     int resetting = kResetCycles;
+    std::vector<char> taken(ports.size());
     top.CLOCK = 1;
     top.RESET = 0;
+#ifdef TRACE
+    VerilatedFstC wave;
+    const bool traced = options.count("trace");
+    if (traced) {
+        top.trace(&wave, 99);
+        wave.open(options["trace"].c_str());
+    }
+#endif
     top.eval();
     for (; cycle < limit; cycle++) {
         if (static_cast<int64_t>(cycle) == reset_at) {
@@ -200,7 +228,7 @@ int main(int argc, char **argv) {
         top.RESET = resetting == 0;
         for (Port &port : ports) {
             if (resetting && port.is_sink) *port.valid = 0;
-            if (!resetting) drive(port);
+            if (!resetting) drive(port, cycle);
             scramble(port, random);
             if (!port.is_sink) *port.ready = 0;
         }
@@ -218,12 +246,30 @@ int main(int argc, char **argv) {
             if (!resetting) take(port, cycle);
             if (!port.is_sink && port.count > port.expected) status = "beat-invented " + port.name;
         }
+#ifdef TRACE
+        if (traced) wave.dump(2 * cycle);
+#endif
         if (status != "timeout") break;
+        if (report && cycle % report == 0) {
+            std::size_t given = 0;
+            for (const Port &port : ports) given += port.is_sink ? 0 : port.count;
+            std::printf("at %llu %zu\n", static_cast<unsigned long long>(cycle), given);
+            std::fflush(stdout);
+        }
         top.CLOCK = 1;
-        std::vector<bool> taken;
-        for (Port &port : ports) taken.push_back(*port.valid && *port.ready && !resetting);
-        idle = std::find(taken.begin(), taken.end(), true) == taken.end() ? idle + 1 : 0;
+        bool moving = false;
+        for (std::size_t i = 0; i < ports.size(); i++) {
+            taken[i] = *ports[i].valid && *ports[i].ready && !resetting;
+            moving = moving || taken[i];
+        }
+#ifdef MOVING
+        moving = moving || top.MOVING;
+#endif
+        idle = moving ? 0 : idle + 1;
         top.eval();
+#ifdef TRACE
+        if (traced) wave.dump(2 * cycle + 1);
+#endif
         for (std::size_t i = 0; i < ports.size(); i++)
             if (ports[i].is_sink && taken[i]) *ports[i].valid = 0;
         if (resetting) resetting--;
@@ -242,6 +288,9 @@ int main(int argc, char **argv) {
                           std::to_string(port.expected);
     for (const Port &port : ports) write_port(port, "");
     top.final();
+#ifdef TRACE
+    wave.close();
+#endif
     std::printf("end %llu %s\n", static_cast<unsigned long long>(cycle), status.c_str());
     return 0;
 }

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +25,11 @@ HARNESS = HERE / "harness.cpp"
 CHECKER = HERE / "stream_checker.sv"
 WAIVERS = RTL / "waivers.vlt"
 RUNTIME = ("verilated.cpp", "verilated_random.cpp", "verilated_threads.cpp")
+FST_RUNTIME = ("verilated_fst_c.cpp",)
 COMPILERS = ("g++", "c++", "clang++")
-COMPILE = ("-std=c++20", "-O1", "-w")
+COMPILE = ("-std=c++20", "-w")
 TIMEOUT_S = 900
+FST = HERE / "fst"  # what FST waveforms need of two libraries
 
 # Registers start at random, so that nothing can depend on what they hold before they are written.
 VERILATE = ("--cc", "--assert", "--x-initial", "unique", "--x-assign", "unique", "-O3")
@@ -49,6 +50,27 @@ class Names:
 
 
 OURS = Names()
+
+
+@dataclass(frozen=True)
+class Style:
+    """What kind of simulation a module becomes.
+
+    Attributes:
+        checkers: a stream_checker on every stream port of every module.
+        optimize: the compiler's level. "-O1" is right for a module that runs for seconds.
+        split: statements of a C++ function, at most. Compilers take more than linear time for
+            long ones, of which a large module has many.
+        trace: it can record a waveform.
+    """
+
+    checkers: bool = True
+    optimize: str = "-O1"
+    split: int | None = None
+    trace: bool = False
+
+
+MODULE = Style()
 
 
 @dataclass(frozen=True)
@@ -75,16 +97,24 @@ class Simulation:
     ports: dict[str, Port]
 
 
-def lint(top: str, parameters: Mapping[str, Parameter], folder: Path = RTL) -> str:
+def lint(
+    top: str,
+    parameters: Mapping[str, Parameter],
+    folder: Path = RTL,
+    *,
+    only: Sequence[Path] | None = None,
+) -> str:
     """Verilator's findings on a module with `-Wall`: empty if there are none.
 
     Args:
         top: module name; its file and those it needs lie in `folder`.
         parameters: values of its parameters.
+        only: all the sources, packages first, in place of those of `folder`.
     """
     waivers = [str(WAIVERS)] if WAIVERS.exists() else []
-    command = ["--lint-only", "-Wall", "--no-timing", "-y", str(folder), "--top-module", top]
-    command += [*_parameters(parameters), *waivers, *map(str, closure(top, folder))]
+    command = ["--lint-only", "-Wall", "--no-timing", "--top-module", top]
+    command += ["-y", str(folder), *map(str, closure(top, folder))] if only is None else []
+    command += [*_parameters(parameters), *waivers, *map(str, only or ())]
     return _run(_verilator(command), check=False)
 
 
@@ -97,7 +127,7 @@ def build(
     only: Sequence[Path] | None = None,
     names: Names = OURS,
     defines: Sequence[str] = (),
-    harness: Path = HARNESS,
+    style: Style = MODULE,
 ) -> Simulation:
     """Compile the simulation of a module, or take it from the cache.
 
@@ -109,15 +139,15 @@ def build(
         only: all the sources, packages first, in place of those of `folder` and `extra`.
         names: of the module's clock, reset and streams.
         defines: macros to define.
-        harness: the C++ program around the module.
+        style: of the simulation.
 
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the module.
     """
     sources = [*extra, *closure(top, folder, extra)] if only is None else list(only)
     flags = [*(f"-D{name}" for name in defines), *_parameters(parameters)]
-    key = hashlib.sha256(repr((top, sorted(flags), names, _versions())).encode())
-    for path in (harness, CHECKER, Path(__file__), *sources):
+    key = hashlib.sha256(repr((top, sorted(flags), names, style, _versions())).encode())
+    for path in (HARNESS, CHECKER, Path(__file__), *sources):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     home = cache_folder() / "verilator"
     target = home / f"{top}-{key.hexdigest()[:24]}"
@@ -125,7 +155,7 @@ def build(
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             result = Path(scratch) / "result"
-            _compile(top, flags, sources, names, harness, Path(scratch), result)
+            _compile(top, flags, sources, names, style, Path(scratch), result)
             try:
                 os.replace(result, target)
             except OSError:
@@ -178,20 +208,27 @@ def _compile(
     flags: list[str],
     sources: list[Path],
     names: Names,
-    harness: Path,
+    style: Style,
     scratch: Path,
     result: Path,
 ) -> None:
-    binds = scratch / "binds.sv"
-    styles = dict.fromkeys((OURS, names))
-    binds.write_text("".join(_binds(path, style) for path in sources for style in styles))
     made = scratch / "made"
     command = [*VERILATE, *RANDOM_START, "-Wno-fatal", "-Wno-lint", "-Wno-style"]
     command += ["--top-module", top, "--prefix", "Vmodel", "--Mdir", str(made)]
-    command += [*flags, *map(str, sources), str(CHECKER), str(binds)]
+    command += ["--trace-fst"] if style.trace else []
+    command += [] if style.split is None else ["--output-split-cfuncs", str(style.split)]
+    command += [*flags, *map(str, sources)]
+    if style.checkers:
+        binds = scratch / "binds.sv"
+        conventions = dict.fromkeys((OURS, names))
+        binds.write_text("".join(_binds(path, n) for path in sources for n in conventions))
+        command += [str(CHECKER), str(binds)]
     _run(_verilator(command))
-    ports, constants = _find_ports((made / "Vmodel.h").read_text(), names)
+    header = (made / "Vmodel.h").read_text()
+    ports, constants = _find_ports(header, names)
     macros = f"#define CLOCK {names.clock}\n#define RESET {names.reset}\n"
+    macros += "#define MOVING moving\n" if re.search(r"VL_OUT8\(&moving,", header) else ""
+    macros += "#define TRACE\n" if style.trace else ""
     (made / "model.inc").write_text(f'#include "Vmodel.h"\nusing Model = Vmodel;\n{macros}')
     kinds = {True: "SINK", False: "SOURCE"}
     lines = [
@@ -202,32 +239,38 @@ def _compile(
     (made / "ports.inc").write_text("".join(lines))
     units = sorted(path.name for path in made.glob("Vmodel*.cpp"))
     everything = "".join(f'#include "{name}"\n' for name in units)
-    (made / "everything.cpp").write_text(everything + harness.read_text())
+    (made / "everything.cpp").write_text(everything + HARNESS.read_text())
     result.mkdir()
     text = "".join(f"{port.name} {port.bits} {int(port.enters)}\n" for port in ports)
     (result / "ports.txt").write_text(text)
     compiler = _compiler()
-    include = [f"-I{made}", f"-I{_home() / 'include'}", f"-I{_home() / 'include' / 'vltstd'}"]
     output = ["-o", str(result / "simulation")]
-    runtime = [str(path) for path in _runtime()]
+    runtime = [str(path) for path in _runtime(RUNTIME + FST_RUNTIME * style.trace)]
     unit = str(made / "everything.cpp")
-    _run([compiler, *COMPILE, *include, unit, *runtime, *output, "-lpthread"])
+    flags = [*COMPILE, style.optimize, f"-I{made}", *_include()]
+    _run([compiler, *flags, unit, *runtime, *output, "-lpthread"])
 
 
-def _runtime() -> list[Path]:
-    """Verilator's own run-time files, compiled once."""
-    key = hashlib.sha256(repr(_versions()).encode()).hexdigest()[:24]
-    target = cache_folder() / "verilator" / f"runtime-{key}"
-    objects = [target / name.replace(".cpp", ".o") for name in RUNTIME]
-    if all(path.exists() for path in objects):
-        return objects
-    target.mkdir(parents=True, exist_ok=True)
+def _include() -> list[str]:
     include = _home() / "include"
-    for name, path in zip(RUNTIME, objects, strict=True):
+    return [f"-I{FST}", f"-I{include}", f"-I{include / 'vltstd'}"]
+
+
+def _runtime(names: Sequence[str]) -> list[Path]:
+    """Objects of Verilator's own run-time files, each compiled once."""
+    key = hashlib.sha256(repr(_versions()).encode())
+    for path in sorted(FST.glob("*.h")):
+        key.update(path.read_bytes())
+    target = cache_folder() / "verilator" / f"runtime-{key.hexdigest()[:24]}"
+    target.mkdir(parents=True, exist_ok=True)
+    objects = [target / Path(name).with_suffix(".o").name for name in names]
+    for name, path in zip(names, objects, strict=True):
+        if path.exists():
+            continue
         with tempfile.TemporaryDirectory(dir=target) as scratch:
             made = Path(scratch) / path.name
-            flags = [*COMPILE, f"-I{include}", f"-I{include / 'vltstd'}", "-c"]
-            _run([_compiler(), *flags, str(include / name), "-o", str(made)])
+            flags = [*COMPILE, "-O2", *_include(), "-c", str(_home() / "include" / name)]
+            _run([_compiler(), *flags, "-o", str(made)])
             os.replace(made, path)
     return objects
 
@@ -310,13 +353,19 @@ def _verilator(arguments: Iterable[str]) -> list[str]:
 
 def _run(command: list[str], check: bool = True) -> str:
     environment = {**os.environ, "VERILATOR_ROOT": str(_home())}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False
-    )
+    name = Path(command[1 if command[0].endswith("perl") else 0]).name
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{name}: expected an end within {TIMEOUT_S} s, got none") from None
     text = done.stderr + done.stdout
     if check and done.returncode:
-        name = Path(command[1 if command[0].endswith("perl") else 0]).name
         first = [line for line in text.splitlines() if "rror" in line] or text.splitlines()
-        print(text, file=sys.stderr)
-        raise ToolError(f"{name} failed: {first[0] if first else done.returncode}")
+        log = cache_folder() / f"{name}.log"
+        log.write_text(text)
+        raise ToolError(
+            f"{name} failed: {first[0].strip() if first else done.returncode} (more in {log})"
+        )
     return text if done.returncode or "%Warning" in text or "%Error" in text else ""
