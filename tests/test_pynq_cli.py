@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -20,7 +21,8 @@ from edgebert.data_glue import TASKS, load_folder
 from edgebert.tokenizer import Tokenizer
 from export.package import rebuild
 from hw.integer_model import IntegerModel, load_integer_model
-from hw.pynq.edgebert_board.__main__ import main
+from hw.pynq.edgebert_board import registers as reg
+from hw.pynq.edgebert_board.__main__ import main, stop_gently
 from hw.pynq.edgebert_board.data import GLUE, load_dev
 from hw.pynq.edgebert_board.errors import BoardError
 from hw.pynq.edgebert_board.metrics import score
@@ -183,6 +185,28 @@ def test_interruption_is_no_traceback(folder: Path, capsys: pytest.CaptureFixtur
     faults = [Fault("interrupt", 0, forever=True)]
     assert verify(folder, open_device=opener(ENCODERS[0], faults=faults))[0] == 130
     assert capsys.readouterr().err == "edgebert_board: stopped\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_hardware_too(folder: Path, number: signal.Signals) -> None:
+    boards: list[ModelDevice] = []
+
+    def encode(residual: np.ndarray) -> np.ndarray:
+        os.kill(os.getpid(), number)
+        return residual
+
+    def open_device(package: Package) -> ModelDevice:
+        boards.append(model_device(package, encode))
+        return boards[0]
+
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        stop_gently()
+        assert verify(folder, open_device=open_device) == (130, None)
+    finally:
+        for n, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(n, handler)
+    assert boards[0].closed and not boards[0].memory and not boards[0].status & reg.BUSY
 
 
 ERRORS: list[tuple[list[str], str]] = [

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -203,5 +204,16 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
         raise BoardError(f"{path}: expected to write it, got: {error.strerror}") from None
 
 
+def stop_gently() -> None:
+    """Let SIGTERM and SIGHUP (a lost connection) end a run as Ctrl-C does: hardware stopped."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
 if __name__ == "__main__":
+    stop_gently()
     sys.exit(main())
