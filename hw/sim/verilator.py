@@ -128,6 +128,7 @@ def build(
     names: Names = OURS,
     defines: Sequence[str] = (),
     style: Style = MODULE,
+    harness: Path = HARNESS,
 ) -> Simulation:
     """Compile the simulation of a module, or take it from the cache.
 
@@ -140,6 +141,7 @@ def build(
         names: of the module's clock, reset and streams.
         defines: macros to define.
         style: of the simulation.
+        harness: the C++ program around the module.
 
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the module.
@@ -147,7 +149,7 @@ def build(
     sources = [*extra, *closure(top, folder, extra)] if only is None else list(only)
     flags = [*(f"-D{name}" for name in defines), *_parameters(parameters)]
     key = hashlib.sha256(repr((top, sorted(flags), names, style, _versions())).encode())
-    for path in (HARNESS, CHECKER, Path(__file__), *sources):
+    for path in (harness, CHECKER, Path(__file__), *sources):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     home = cache_folder() / "verilator"
     target = home / f"{top}-{key.hexdigest()[:24]}"
@@ -155,7 +157,7 @@ def build(
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             result = Path(scratch) / "result"
-            _compile(top, flags, sources, names, style, Path(scratch), result)
+            _compile(top, flags, sources, names, style, harness, Path(scratch), result)
             try:
                 os.replace(result, target)
             except OSError:
@@ -209,6 +211,7 @@ def _compile(
     sources: list[Path],
     names: Names,
     style: Style,
+    harness: Path,
     scratch: Path,
     result: Path,
 ) -> None:
@@ -239,7 +242,7 @@ def _compile(
     (made / "ports.inc").write_text("".join(lines))
     units = sorted(path.name for path in made.glob("Vmodel*.cpp"))
     everything = "".join(f'#include "{name}"\n' for name in units)
-    (made / "everything.cpp").write_text(everything + HARNESS.read_text())
+    (made / "everything.cpp").write_text(everything + harness.read_text())
     result.mkdir()
     text = "".join(f"{port.name} {port.bits} {int(port.enters)}\n" for port in ports)
     (result / "ports.txt").write_text(text)
