@@ -29,6 +29,7 @@ QUERIES = ("query", "key", "value")
 MATRICES = {**dict.fromkeys(QUERIES, "queries"), "output": "output", "up": "up", "down": "down"}
 NORMS = ("attention_norm", "ffn_norm")
 PARTS = (*MATRICES, "attention", *NORMS)
+CONSTANT_BITS = ("bias_bits", "gamma_bits", "beta_bits", "threshold_bits", "rsqrt_bits")
 FIFO = "_residual_fifo"
 MOST_TOKENS_BESIDE = 48  # tokens under way beside a residual FIFO, a bound
 
@@ -85,6 +86,20 @@ class Encoder:
         """Names of all add + LayerNorms."""
         return [name for norm in NORMS for name in self.part(norm)]
 
+    def alike_norms(self) -> dict[str, list[str]]:
+        """Names of those that lie at the same place of a layer and give as many bit streams."""
+        found: dict[str, list[str]] = {}
+        for norm in NORMS:
+            for name in self.part(norm):
+                found.setdefault(f"{norm}_{self.norm(name).bit_streams}", []).append(name)
+        return found
+
+    def widest(self, names: Sequence[str]) -> AddNorm:
+        """A norm with the widest constants of some, which differ by layer in a few bits."""
+        norms = [self.norm(name) for name in names]
+        widths = {name: max(getattr(norm, name) for norm in norms) for name in CONSTANT_BITS}
+        return replace(norms[0], **widths)
+
     def macs(self) -> int:
         """Binary multiply-accumulates per token of the matrices."""
         mvus = [k for k in self.kernels.values() if isinstance(k, BinaryMvu)]
@@ -108,8 +123,8 @@ def encoder_problem(encoder: Encoder, family: str, cycles: int, ultra: bool) -> 
         encoder.part("attention"),
         lambda name: attention_variants(encoder.attention(name), setting),
     )
-    for name in encoder.norms():
-        groups[name] = Group([name], norm_variants(encoder.norm(name), setting))
+    for norm, names in encoder.alike_norms().items():
+        groups[norm] = Group(names, norm_variants(encoder.widest(names), setting))
     threshold = encoder.of(ChannelThreshold, INPUT)
     groups[INPUT] = Group([INPUT], threshold_variants(threshold, setting))
     beats, width = threshold.hidden // lanes, lanes * threshold.word_bits

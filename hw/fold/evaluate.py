@@ -22,10 +22,8 @@ def folded_kernels(encoder: Encoder, folding: Folding) -> dict[str, Kernel]:
     }
 
 
-def node_resources(
-    encoder: Encoder, folding: Folding, family: str
-) -> tuple[dict[str, Resources], dict[str, int]]:
-    """What each instance of a folded encoder takes, and the cycles per token of its kernels."""
+def encoder_instances(encoder: Encoder, folding: Folding) -> dict[str, Kernel]:
+    """Every instance of a folded encoder: kernels, converters, FIFOs, forks."""
     kernels = folded_kernels(encoder, folding)
     instances: dict[str, Kernel] = dict(kernels)
     streams = {name: {s.name: s.width for s in k.streams()} for name, k in kernels.items()}
@@ -58,8 +56,16 @@ def node_resources(
         if isinstance(kernel, BinaryMvu) and kernel.loadable:
             beats = kernel.words * kernel.load_beats_per_word
             instances[f"{name}_load"] = LoadChain(kernel.load_bits, beats)
+    return instances
+
+
+def node_resources(
+    encoder: Encoder, folding: Folding, family: str
+) -> tuple[dict[str, Resources], dict[str, int]]:
+    """What each instance of a folded encoder takes, and the cycles per token of its kernels."""
+    instances = encoder_instances(encoder, folding)
     resources = {name: resources_of(kernel, family) for name, kernel in instances.items()}
-    return resources, {name: kernel_cycles(kernel) for name, kernel in kernels.items()}
+    return resources, {name: kernel_cycles(instances[name]) for name in encoder.kernels}
 
 
 def _add(connect, accumulators: str, residual: str, norm: str) -> None:  # type: ignore[no-untyped-def]

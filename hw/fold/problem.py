@@ -17,6 +17,7 @@ from hw.resources import Resources
 from hw.resources.amount import NAMES
 
 Fields = Mapping[str, int | str | bool]
+TIME_LIMIT_S = 30.0  # of a program; what is found by then is taken
 SMALL_SHARE = 1e-3  # weight of flip-flops and DSPs, which are plenty
 
 
@@ -134,6 +135,7 @@ def choose(
     weights: Resources,
     free: Sequence[str] = (),
     gap: float = 1e-4,
+    relaxed: bool = False,
 ) -> Choice | None:
     """The cheapest choice within a budget, or None if there is none.
 
@@ -142,6 +144,8 @@ def choose(
         weights: the objective is the sum over resources of the amount's share of this one.
         free: resources without a bound.
         gap: relative distance of the objective from the optimum that is let pass.
+        relaxed: let parts of nodes take a variant: quick, and where there is no such choice, there
+            is no other. Only `value` is of use then.
     """
     program = _Program()
     variables = {
@@ -163,9 +167,12 @@ def choose(
             row = {int(i): float(column[i]) for i in np.flatnonzero(column)}
             program.constrain(row, -np.inf, float(getattr(budget, name)))
     objective = table @ _prices(weights)
-    found = _solve(program, objective, gap)
-    if found is None:
+    solution = _solve(program, objective, gap, relaxed)
+    if solution is None:
         return None
+    if relaxed:
+        return Choice({}, [], Resources(), float(objective @ solution))
+    found = np.rint(solution).astype(np.int64)
     total = table.T @ found
     counts = {name: [int(found[i]) for i in group] for name, group in variables.items()}
     chosen = [{key: int(found[i]) for key, i in edge.items() if found[i]} for edge in pairs]
@@ -228,21 +235,21 @@ def _add_room(
 
 
 def _solve(
-    program: _Program, objective: NDArray[np.float64], gap: float
-) -> NDArray[np.int64] | None:
+    program: _Program, objective: NDArray[np.float64], gap: float, relaxed: bool
+) -> NDArray[np.float64] | None:
     indices = [(r, c, v) for r, row in enumerate(program.rows) for c, v in row.items()]
     rows, columns, values = zip(*indices, strict=True)
     matrix = csr_array((values, (rows, columns)), shape=(len(program.rows), len(program.costs)))
     result = milp(
         objective,
-        integrality=np.ones(len(objective)),
+        integrality=np.full(len(objective), 0 if relaxed else 1),
         bounds=Bounds(0, np.array(program.most, dtype=np.float64)),
         constraints=LinearConstraint(matrix, np.array(program.low), np.array(program.high)),
-        options={"mip_rel_gap": gap},
+        options={"mip_rel_gap": gap, "time_limit": TIME_LIMIT_S},
     )
     if result.x is None:
         return None
-    return np.asarray(np.rint(result.x), dtype=np.int64)
+    return np.asarray(result.x, dtype=np.float64)
 
 
 def undominated(variants: Sequence[Variant]) -> list[Variant]:

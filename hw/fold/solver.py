@@ -15,7 +15,8 @@ from hw.resources.amount import LABELS, NAMES
 
 SLOWEST = 1 << 16  # cycles per token that are looked at
 FIRST_GAP = 0.5  # any choice that fits will do where only that is asked
-FINAL_GAP = 2e-3
+FINAL_GAP = 5e-3
+STEP = 0.01  # by which the cycles grow until an integer program has a solution
 
 
 class DoesNotFit(ParameterError):
@@ -123,11 +124,15 @@ def rate(sentences_per_s: float, tokens: int) -> float:
     return sentences_per_s * tokens
 
 
+_Found = tuple[Folding, dict[str, Resources], dict[str, int]]
+
+
 class _Search:
     def __init__(self, encoder: Encoder, board: Board) -> None:
         self.encoder, self.board = encoder, board
         self.weights = board.resources
         self._problems: dict[int, Problem | str] = {}
+        self._solutions: dict[int, _Found | None] = {}
 
     def problem(self, cycles: int) -> Problem | str:
         if cycles not in self._problems:
@@ -136,28 +141,35 @@ class _Search:
             self._problems[cycles] = encoder_problem(self.encoder, family, cycles, ultra)
         return self._problems[cycles]
 
-    def fits(self, cycles: int, budget: Resources | None = None) -> bool:
+    def fits(self, cycles: int, relaxed: bool = False) -> bool:
         problem = self.problem(cycles)
         if isinstance(problem, str):
             return False
-        within = budget or self.board.budget
-        return choose(problem, within, self.weights, gap=FIRST_GAP) is not None
+        budget = self.board.budget
+        return choose(problem, budget, self.weights, (), FIRST_GAP, relaxed) is not None
 
     def least_cycles(self) -> int:
-        """The fewest cycles per token that fit: more never fit worse, so halving finds them.
+        """The fewest cycles per token that fit, within STEP of a bound that none can be below.
+
+        More cycles never fit worse. Halving finds the fewest that fit if parts of nodes could take
+        a variant; from there on, the first that really fit.
 
         Raises:
             DoesNotFit: none do.
         """
-        high = 256
-        while not self.fits(high):
-            high *= 4
+        low, high = 0, 64
+        while not self.fits(high, relaxed=True):
+            low, high = high, 4 * high
             if high > SLOWEST:
                 raise self.does_not_fit()
-        low = 1 if high == 256 else high // 4  # does not fit, or is not asked
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.fits(middle) else (middle, high)
+            fits = self.fits(middle, relaxed=True)
+            low, high = (low, middle) if fits else (middle, high)
+        while self.solution(high) is None:
+            high = max(high + 1, int(high * (1 + STEP)))
+            if high > SLOWEST:
+                raise self.does_not_fit()
         return high
 
     def solution(self, cycles: int) -> tuple[Folding, dict[str, Resources], dict[str, int]] | None:
@@ -187,7 +199,8 @@ class _Search:
         return " and ".join(LABELS[n] for n in NAMES if not self._enough(problem, n))
 
     def _without(self, problem: Problem, free: list[str]) -> bool:
-        return choose(problem, self.board.budget, self.weights, free, FIRST_GAP) is not None
+        """Whether it would fit if some resources had no bound."""
+        return choose(problem, self.board.budget, self.weights, free, relaxed=True) is not None
 
     def _enough(self, problem: Problem, name: str) -> bool:
         return self._without(problem, [n for n in NAMES if n != name])
@@ -225,6 +238,6 @@ class _Search:
         names = []
         for board in known_boards().values():
             other = _Search(self.encoder, board)
-            if board.name != self.board.name and other.fits(cycles):
+            if board.name != self.board.name and other.fits(cycles, relaxed=True):
                 names.append(board.name)
         return f"; {' or '.join(names)} would do" if names else "; no known board would do"

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hw.errors import ParameterError
 from hw.fold.problem import Fields, Variant, undominated
@@ -196,8 +197,8 @@ def norm_variants(kernel: AddNorm, setting: Setting) -> list[Variant]:
     bits = setting.lanes * kernel.accumulator_bits
     fifo = resources_of(StreamFifo(bits, SHALLOW), setting.family)
     for styles in itertools.product(STYLES, repeat=len(names)):
-        fields = {"lanes": setting.lanes, **dict(zip(names, styles, strict=True))}
-        folded = replace(kernel, **fields)  # type: ignore[arg-type]
+        fields: dict[str, Any] = {"lanes": setting.lanes, **dict(zip(names, styles, strict=True))}
+        folded = replace(kernel, **fields)
         cost = resources_of(folded, setting.family) + fifo
         found.append(Variant(fields, folded.interval(), cost))
     return undominated(found)

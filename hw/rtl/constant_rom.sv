@@ -57,12 +57,7 @@ module constant_rom #(
   end
 
   if (STYLE == 1 && BANKS == 1) begin : gen_logic
-    // Yosys (read by slang) has no distributed ROM and aborts on the word.
-`ifdef __slang__
-    (* rom_style = "logic" *)
-`else
     (* rom_style = "distributed" *)
-`endif
     logic [WIDTH-1:0] memory[DEPTH];
     logic [ADDRESS_BITS-1:0] place;
 

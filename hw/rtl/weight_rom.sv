@@ -30,12 +30,7 @@ module weight_rom #(
   localparam bit BLOCK = STYLE == 2 || (STYLE == 0 && DEPTH > 64 && DEPTH * WIDTH > 4096);
 
   if (!BLOCK) begin : gen_logic
-    // Yosys (read by slang) has no distributed ROM and aborts on the word.
-`ifdef __slang__
-    (* rom_style = "logic" *)
-`else
     (* rom_style = "distributed" *)
-`endif
     logic [WIDTH-1:0] memory[DEPTH];
 
     initial $readmemh(FILE, memory);

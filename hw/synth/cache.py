@@ -27,7 +27,8 @@ def cached_synthesis(
     """
     made = (top, sorted(parameters.items()), family, sorted((memories or {}).items()), options)
     key = hashlib.sha256(repr((made, version("pyosys"))).encode())
-    for path in (Path(yosys.__file__), *sorted(yosys.CELLS.glob("*.v")), *closure(top)):
+    maps = (Path(yosys.__file__), yosys.LUT_ROM, yosys.LUT_ROM_MAP)
+    for path in (*maps, *sorted(yosys.CELLS.glob("*.v")), *closure(top)):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     home = cache_folder() / "yosys"
     target = home / f"{top}-{key.hexdigest()[:24]}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from hw.errors import ToolError
 from hw.kernels.mvu import BinaryMvu
 from hw.sim.verilator import closure
-from hw.synth.yosys import CELLS, run_script
+from hw.synth.yosys import map_to_cells, read_sources, run_script
 
 DEVICE = "xc7z020clg400-1"
 BOARD = Path(__file__).with_name("mvu_board.sv")
@@ -148,22 +148,14 @@ def lut_sites(design: Mapping[str, object]) -> int:
 
 
 def _synthesize(kernel: BinaryMvu, folder: Path) -> None:
-    cells = sorted(CELLS.glob("*.v"))
-    mapped = {path.stem for path in cells}
-    sources = [str(path) for path in closure("binary_mvu") if path.stem not in mapped]
     names = ("MW", "MH", "PE", "SIMD", "TOKENS", "WEIGHT_MEMORY")
     values = kernel.parameters()
     given = [f"-G{name}={values[name]}" for name in names]
     given += [f'-GWEIGHT_FILE="{kernel.weight_file}"']
     (folder / "lut6_2.v").write_text(LUT6_2)
-    script = ["read_verilog -lib +/xilinx/cells_sim.v"]
-    script += [f"read_verilog {path}" for path in cells]
-    script += [
-        f"read_slang -D SYNTHESIS --top mvu_board {' '.join([*given, *sources, str(BOARD)])}",
-        "hierarchy -top mvu_board",
-        "synth_xilinx -family xc7 -flatten -top mvu_board",
-        "techmap -map lut6_2.v",
-        "opt_clean",
-        "write_json top.json",
-    ]
+    script = read_sources(
+        [*closure("binary_mvu"), BOARD], f"--extern-modules --top mvu_board {' '.join(given)}"
+    )
+    script += map_to_cells("mvu_board", "xc7", "")
+    script += ["techmap -map lut6_2.v", "opt_clean", "write_json top.json"]
     run_script("\n".join(script), folder)

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hw.kernels.checks import one_of
 from hw.sim.verilator import RTL, Parameter, closure
 
 CELLS = RTL / "xilinx"
+LUT_ROM, LUT_ROM_MAP = (Path(__file__).with_name(f"lut_rom{end}") for end in (".txt", "_map.v"))
 FAMILIES = ("xc7", "xcup")
 TIMEOUT_S = 3600
 
@@ -102,9 +103,6 @@ def synthesize(
         ToolError: Yosys is missing or refuses the module.
     """
     one_of("family", family, FAMILIES)
-    cells = sorted(CELLS.glob("*.v"))
-    mapped = {path.stem for path in cells}
-    sources = [str(path) for path in closure(top) if path.stem not in mapped]
     with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
         place = Path(scratch)
         for name, text in (memories or {}).items():
@@ -113,22 +111,46 @@ def synthesize(
             f'-G{name}="{value}"' if isinstance(value, str) else f"-G{name}={value}"
             for name, value in parameters.items()
         )
-        script = []
-        if cells:
-            script += ["read_verilog -lib +/xilinx/cells_sim.v"]
-            script += [f"read_verilog {path}" for path in cells]
-        extern = "--extern-modules" if cells else ""
-        script += [
-            f"read_slang {extern} -D SYNTHESIS --top {top} {values} {' '.join(sources)}",
-            f"hierarchy -top {top}",
-            f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top} {options}",
-            "tee -q -o stat.json stat -json",
-        ]
+        script = read_sources(closure(top), f"--extern-modules --top {top} {values}")
+        script += map_to_cells(top, family, f"-noiopad -noclkbuf {options}")
+        script += ["tee -q -o stat.json stat -json"]
         if netlist is not None:
             script += [f"write_verilog -noattr {netlist.resolve()}"]
         run_script("\n".join(script), place)
         counts = json.loads((place / "stat.json").read_text())["design"]["num_cells_by_type"]
     return utilization(counts)
+
+
+def read_sources(sources: Sequence[Path], options: str) -> list[str]:
+    """Yosys commands that read modules of `hw/rtl`, with the vendor's cells where there are some.
+
+    Args:
+        sources: their files; those that stand in for a module of CELLS are left out.
+        options: of `read_slang`: the top module, values of its parameters.
+    """
+    cells = sorted(CELLS.glob("*.v"))
+    mapped = {path.stem for path in cells}
+    files = " ".join(str(path) for path in sources if path.stem not in mapped)
+    return [
+        "read_verilog -lib +/xilinx/cells_sim.v",
+        *(f"read_verilog {path}" for path in cells),
+        f"read_slang -D SYNTHESIS {options} {files}",
+    ]
+
+
+def map_to_cells(top: str, family: str, options: str) -> list[str]:
+    """Yosys commands that make cells of a family out of a module and all below it.
+
+    `synth_xilinx` has no memory of constants in LUTs: between two of its steps they are made here.
+    """
+    synth = f"synth_xilinx -family {family} -flatten -top {top} {options}"
+    return [
+        f"hierarchy -top {top}",
+        f"{synth} -run begin:map_memory",
+        f"memory_libmap -lib {LUT_ROM} a:rom_style=distributed",
+        f"techmap -map {LUT_ROM_MAP}",
+        f"{synth} -run map_memory:",
+    ]
 
 
 def utilization(cells: Mapping[str, int]) -> Utilization:
