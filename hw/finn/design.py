@@ -21,7 +21,9 @@ from hw.finn.streams import CONVERTER, FIFO, instance_names
 from hw.kernels.kernel import Kernel, StreamPort
 from hw.kernels.stream import StreamFifo, WidthConverter
 
+RESIDUAL = "s_axis_residual"
 PORTS = {LENGTH: "s_axis_length", WEIGHTS: "s_axis_weights"}  # any other is the residual
+ORDER = (RESIDUAL, *PORTS.values(), "m_axis_residual")
 RAM = {"srl": "distributed"}  # of FINN's styles, that ours name differently
 
 
@@ -57,13 +59,14 @@ def design_of(model: ModelWrapper, *, name: str, properties: Mapping[str, Any]) 
             memories |= _load_file(instance, op, model)
     ports = []
     for value in model.graph.input:
-        port = _port(PORTS.get(value.name, "s_axis_residual"), model, value.name)
+        port = _port(PORTS.get(value.name, RESIDUAL), model, value.name)
         sources[value.name] = End(TOP, port.name)
         ports.append(port)
     for value in model.graph.output:
         port = _port("m_axis_residual", model, value.name)
         targets[value.name] = End(TOP, port.name)
         ports.append(port)
+    ports.sort(key=lambda port: ORDER.index(port.name))
     connections = tuple(Connection(end, targets[tensor]) for tensor, end in sources.items())
     return Design(
         name, tuple(ports), kernels, connections, memories, {"max_tokens": tokens, **properties}

@@ -17,7 +17,9 @@ from hw.finn.lower.graph import (
 from hw.finn.ops.add_norm import FORMATS, formats_of
 from hw.kernels.add_norm import AddNorm, NormTensors
 from hw.kernels.channel_threshold import MAX_STREAMS, ChannelThreshold, value_range
-from hw.kernels.checks import signed_bits
+from hw.kernels.checks import in_range, signed_bits
+
+SHIFTS = (0, 30)  # of a requantization
 
 
 class InferAddNorm(Transformation):
@@ -72,6 +74,7 @@ def _infer(model: ModelWrapper, norm: NodeProto) -> None:
     found = thresholds_behind(model, result)
     if attribute(add, "word_bits") != attribute(norm, "word_bits"):
         raise HardwareFileError(f"{norm.name}: expected one word_bits with {add.name}")
+    in_range(f"{add.name}: shift", attribute(add, "shift"), *SHIFTS)
     kind = model.get_tensor_datatype(accumulator).name
     if not kind.startswith("INT"):
         raise HardwareFileError(f"{accumulator}: expected sums of a matrix, got {kind}")

@@ -86,9 +86,7 @@ class AddNorm(KernelOp):
         return kernel.memories(tensors)
 
     def cycles(self, tokens: int) -> int:
-        kernel: add_norm.AddNorm = self.kernel()
-        last = tokens * kernel.interval() if tokens else 0
-        return last + kernel.latency() + kernel.beats
+        return tokens * int(self.kernel().interval())
 
     def operations(self) -> dict[str, int]:
         return {"op_add_norm": self.max_tokens * self.kernel().hidden}

@@ -7,24 +7,25 @@ types, and how to compute them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, NodeProto, helper
 from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from hw.errors import HardwareFileError
 from hw.kernels.kernel import Kernel, StreamPort
+from hw.resources import Resources, resources_of
 
 Integers = NDArray[np.int64]
 Typed = tuple[tuple[int, ...], str]  # shape and qonnx's name of the data type
 StreamTypes = dict[tuple[str, int | None], Typed]  # by port and copy
 FINN_NAMES = {"pe": "PE", "simd": "SIMD"}  # of the fields that FINN has names for
 KINDS: dict[Any, tuple[str, int | str]] = {int: ("i", 0), bool: ("i", 0), str: ("s", "")}
-NO_RESOURCES = {"lut": 0, "bram18": 0, "uram": 0, "dsp": 0}
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ def unsigned(bits: int) -> str:
     return "BINARY" if bits == 1 else f"UINT{bits}"
 
 
+@cache
+def _field_types(kernel_class: type[Any]) -> dict[str, tuple[str, bool, int | str]]:
+    """FINN's descriptions of the attributes that are fields of a kernel."""
+    types = {}
+    for field in fields(kernel_class):
+        kind, empty = KINDS[field.type]
+        needed = field.default is MISSING
+        default: Any = empty if needed else field.default
+        types[attribute_name(field.name)] = (kind, needed, type(empty)(default))
+    return types
+
+
 class KernelOp(HWCustomOp):
     """A kernel of hw/kernels as a node of FINN's graph.
 
@@ -86,12 +99,7 @@ class KernelOp(HWCustomOp):
             "inFIFODepths": ("ints", False, [2] * 8),
             "outFIFODepths": ("ints", False, [2] * 8),
         }
-        for field in fields(self.kernel_class):
-            kind, empty = KINDS[field.type]
-            needed = field.default is MISSING
-            default: Any = empty if needed else field.default
-            mine[attribute_name(field.name)] = (kind, needed, type(empty)(default))
-        return {**super().get_nodeattr_types(), **mine}
+        return {**super().get_nodeattr_types(), **mine, **_field_types(self.kernel_class)}
 
     # What a subclass defines.
 
@@ -114,8 +122,12 @@ class KernelOp(HWCustomOp):
         return {}
 
     def cycles(self, tokens: int) -> int:
-        """Cycles of a sentence without stalls, from the first beat taken to the last one given."""
+        """Cycles from sentence to sentence of that length, in a steady state without stalls."""
         raise NotImplementedError
+
+    def tokens_of(self, context: Mapping[str, Any]) -> int:
+        """Tokens of the sentence that the node's inputs hold, as far as they tell."""
+        return self.max_tokens
 
     def operations(self) -> dict[str, int]:
         """Operations on a sentence of `max_tokens`, by FINN's names."""
@@ -129,10 +141,14 @@ class KernelOp(HWCustomOp):
         Raises:
             ParameterError: attributes that it can't have.
         """
+        given = {entry.name: entry for entry in self.onnx_node.attribute}
         values = {}
         for field in fields(self.kernel_class):
-            kind: Any = field.type
-            values[field.name] = kind(self.get_nodeattr(attribute_name(field.name)))
+            entry = given.get(attribute_name(field.name))
+            if entry is not None:  # get_nodeattr would look through all types for each
+                value = helper.get_attribute_value(entry)
+                text = value.decode() if isinstance(value, bytes) else value
+                values[field.name] = bool(text) if field.type is bool else text
         return self.kernel_class(**values)
 
     def set_kernel(self, kernel: Kernel) -> None:
@@ -248,7 +264,7 @@ class KernelOp(HWCustomOp):
             model.set_tensor_datatype(tensor, DataType[kind.datatype])
 
     def get_exp_cycles(self) -> int:
-        """Cycles of the longest sentence."""
+        """Cycles from sentence to sentence of the longest ones: FINN's throughput follows."""
         return self.cycles(self.max_tokens)
 
     def get_op_and_param_counts(self) -> dict[str, int]:
@@ -256,19 +272,20 @@ class KernelOp(HWCustomOp):
         return self.operations() | {f"param_{name}": size for name, size in sizes.items()}
 
     def lut_estimation(self, fpgapart: str) -> int:
-        return self._resource("lut", fpgapart)
+        return self.resources(fpgapart).lut
 
     def bram_estimation(self, fpgapart: str) -> int:
-        return self._resource("bram18", fpgapart)
+        return self.resources(fpgapart).bram18
 
     def uram_estimation(self, fpgapart: str) -> int:
-        return self._resource("uram", fpgapart)
+        return self.resources(fpgapart).uram
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        return self._resource("dsp", fpgapart)
+        return self.resources(fpgapart).dsp
 
-    def _resource(self, name: str, fpgapart: str) -> int:
-        return NO_RESOURCES[name]
+    def resources(self, fpgapart: str) -> Resources:
+        """What the kernel takes of a part, estimated."""
+        return resources_of(self.kernel(), "xc7" if fpgapart.startswith("xc7") else "xcup")
 
     def execute_node(self, context: dict[str, Any], graph: GraphProto) -> None:
         names = list(self.onnx_node.input)

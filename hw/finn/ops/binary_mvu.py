@@ -79,7 +79,8 @@ class BinaryMvu(KernelOp):
         return unpack(self.load_beats(constants), 1, width).reshape(-1, width)
 
     def cycles(self, tokens: int) -> int:
-        return int(self.kernel().cycles(tokens))
+        kernel: mvu.BinaryMvu = self.kernel()
+        return -(-tokens * kernel.cycles_per_group // kernel.tokens)  # groups span sentences
 
     def operations(self) -> dict[str, int]:
         kernel = self.kernel()

@@ -45,8 +45,7 @@ class ChannelThreshold(KernelOp):
         return kernel.memories(list(constants.values()))
 
     def cycles(self, tokens: int) -> int:
-        kernel = self.kernel()
-        return int(tokens * kernel.interval() + kernel.latency())
+        return tokens * int(self.kernel().interval())
 
     def operations(self) -> dict[str, int]:
         kernel = self.kernel()

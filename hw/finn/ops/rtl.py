@@ -1,6 +1,5 @@
 """The operators as modules: wrappers with FINN's ports, memory files, simulation."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,6 @@ class KernelRtl(KernelOp, RTLBackend):
             values = _values(outputs[f"out{index}"], kind)
             result[0, : shapes[index][0]] = values.reshape(shapes[index])
             context[name] = result
-
-    def tokens_of(self, context: Mapping[str, Any]) -> int:
-        """Tokens of the sentence to simulate."""
-        return self.max_tokens
 
     def _rows(self, kind: TensorType, tokens: int) -> int:
         """Rows of a tensor that belong to a sentence: others have another axis than tokens."""
