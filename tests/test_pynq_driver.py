@@ -94,6 +94,15 @@ def test_rows_are_those_of_the_reference(
     assert board.closed and not board.memory
 
 
+def test_counters_have_64_bits(make: Make) -> None:
+    _, accelerator = make()
+    given = batch(0, [2] * 7)  # the board adds a long time to runs of seven sentences
+    with accelerator:
+        accelerator.run(given.residual, given.lengths)
+        accelerator.run(given.residual, given.lengths)
+    assert accelerator.counters.cycles == 2 * ((5 << 32) + 14 * CYCLES_PER_TOKEN)
+
+
 def test_runs_are_whole_sentences_that_fit(make: Make) -> None:
     board, accelerator = make(TIGHT)
     given = batch()

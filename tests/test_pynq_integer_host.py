@@ -107,6 +107,21 @@ def test_equal_channels_normalize_to_beta() -> None:
     assert np.array_equal(got, run_embedding(model, [4, 5], [0, 1])["embedding.residual"])
 
 
+@pytest.mark.parametrize("index_bits", [4, 10, 16])
+def test_small_variances_equal_the_reference(index_bits: int) -> None:
+    """Below the table's octaves, so that the mantissa is shifted up."""
+    model = random_integer_model(arithmetic={"rsqrt_index_bits": index_bits})
+    tensors = {name: t.copy() for name, t in model.tensors.items()}
+    tensors["embedding.word.scale"][:] = np.arange(50) % 4
+    for name in ("embedding.position", "embedding.token_type"):
+        tensors[name][:] = 0
+    model = IntegerModel(model.config, tensors)
+    host = IntegerHost(sizes_of(model), tables_of(model))
+    ids, types = np.arange(4, 16), np.zeros(12, int)
+    got = host.embed(ids, types, np.array([12]))
+    assert np.array_equal(got, run_embedding(model, ids, types)["embedding.residual"])
+
+
 def test_helpers_equal_the_reference() -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate([2 ** np.arange(63), 2 ** np.arange(1, 63) - 1, [0, (1 << 63) - 1]])

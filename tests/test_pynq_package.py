@@ -17,6 +17,7 @@ import pytest
 
 from hw.errors import HardwareFileError, ParameterError
 from hw.integer_model import model_bytes
+from hw.pynq.edgebert_board import package as board_package
 from hw.pynq.edgebert_board.errors import BoardError
 from hw.pynq.edgebert_board.package import Package, extract, open_package, sentence_key
 from hw.pynq.packager import BoardBuild, package_files, sums_bytes, write_package, zip_bytes
@@ -178,7 +179,7 @@ def test_a_damaged_zip_is_refused_wherever_a_byte_changed(tmp_path: Path, files:
         try:
             folder = extract(tmp_path / "p.zip", tmp_path / "out")
         except BoardError:
-            assert not (tmp_path / "out").exists()
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["p.zip", "temporary"]
             continue
         assert {n: (folder / n).read_bytes() for n in files} == files
         shutil.rmtree(folder)
@@ -234,6 +235,21 @@ def test_a_file_twice_in_a_zip_is_refused(tmp_path: Path, files: Files) -> None:
     (tmp_path / "p.zip").write_bytes(buffer.getvalue())
     with pytest.raises(BoardError, match=r"each file once.*tables\.npz"):
         open_package(tmp_path / "p.zip")
+
+
+def test_more_than_a_package_can_hold_is_refused(
+    tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = sum(map(len, files.values()))
+    (tmp_path / "p.zip").write_bytes(zip_bytes(files))
+    monkeypatch.setattr(board_package, "LARGEST", total)
+    open_package(tmp_path / "p.zip").close()
+    monkeypatch.setattr(board_package, "LARGEST", total - 1)
+    with pytest.raises(BoardError, match="few and small"):
+        open_package(tmp_path / "p.zip")
+    monkeypatch.setattr(board_package, "LARGEST", len(files["tables.npz"]) - 1)
+    with pytest.raises(BoardError, match="expected at most"):
+        open_package(put(tmp_path / "folder", files))
 
 
 def test_a_link_in_a_folder_is_refused(tmp_path: Path, files: Files) -> None:

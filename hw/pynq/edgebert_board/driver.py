@@ -334,7 +334,6 @@ class Accelerator:
 
     def _recover(self) -> None:
         """After an error or an interruption: stop the DMA, then free the buffers it used."""
-        self._ready = False
         try:
             self._reset()
         except BoardError:
