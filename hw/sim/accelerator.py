@@ -6,6 +6,7 @@ of parity codes, so that the weights are brought back to plain bits for them; an
 depth from a file, so that one compiled simulation serves all depths. docs/simulation.md has more.
 """
 
+import functools
 import signal
 import subprocess
 import tempfile
@@ -91,6 +92,7 @@ def simulate(
     trace: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     max_cycles: int = 1 << 40,
+    simulation: Simulation | None = None,
 ) -> AcceleratorResult:
     """Run sentences through a design, back to back.
 
@@ -102,6 +104,7 @@ def simulate(
         trace: file of a waveform (FST) to write; it gets large with more than a few sentences.
         progress: is told how far the run is, from time to time.
         max_cycles: give up after so many; a run that stands still ends anyhow.
+        simulation: what `build_accelerator` gave for this design, to spare many runs its search.
 
     Raises:
         SimulationError: the design stands still (the message names the FIFOs that are full and
@@ -110,7 +113,7 @@ def simulate(
         ToolError: Verilator or the compiler is missing.
     """
     _check_sentences(design, sentences)
-    simulation = build_accelerator(design, exact=exact, trace=trace is not None)
+    simulation = simulation or build_accelerator(design, exact=exact, trace=trace is not None)
     with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
         run = _Run(design, simulation, Path(scratch), sentences, plain=not exact)
         run.write_files(arrivals)
@@ -138,6 +141,7 @@ def load_order(design: Design) -> list[str]:
     return found
 
 
+@functools.lru_cache(maxsize=256)
 def plain_weights(kernel: BinaryMvu, text: str) -> str:
     """A weight file with plain bits in place of parity codes, for the stand-ins."""
     bits = _bits(text, kernel.word_bits)

@@ -1,0 +1,264 @@
+"""Depths of a design's FIFOs, found by simulating all of it.
+
+Timing depends on the lengths of sentences alone, not on their data. A run whose FIFOs never fill,
+with tokens that come at the pace of the slowest kernel, shows how many beats each FIFO ever holds:
+with these depths nothing is lost. Then depths are halved, those of equal role in all layers
+together, as long as no mix of sentences takes longer than `TOLERANCE` allows; so halving any of
+them once more costs throughput, or stops the design. Large ones are then searched more finely.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+
+from hw.design import Design
+from hw.kernels.stream import StreamFifo, takes_block_ram
+from hw.sim.accelerator import build_accelerator, simulate
+from hw.sim.bench import SimulationError, Stalls
+from hw.sim.pace import ideal_cycles
+from hw.sim.usage import AcceleratorResult
+from hw.sim.verilator import Simulation
+from hw.stitch import fifo_capacity
+
+TOLERANCE = 0.01  # share of all cycles that shallower FIFOs may cost
+LEAST = 2  # beats: a skid buffer
+FINE_DEPTH = 64  # from here on a depth is searched to an eighth, not to a half
+STALLS = Stalls(seed=7, share=0.3, burst=20)
+
+T = TypeVar("T")
+Lengths = tuple[int, ...]
+Fields = dict[str, dict[str, int | str]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a mix of sentences takes.
+
+    Attributes:
+        lengths: of the sentences.
+        cycles_per_token: steady state, between the ends of two sentences of one length.
+        ideal: cycles per token of the slowest kernel on those sentences.
+        slowest: its name.
+    """
+
+    lengths: Lengths
+    cycles_per_token: float
+    ideal: float
+    slowest: str
+
+    @property
+    def loss(self) -> float:
+        """How much longer it takes than the ideal, as a share."""
+        return self.cycles_per_token / self.ideal - 1
+
+
+def sentence_mixes(max_tokens: int, seed: int = 1) -> tuple[Lengths, ...]:
+    """Sentences of the greatest length, the least, both by turns, and random ones."""
+    n = max_tokens
+    rng = np.random.default_rng(seed)
+    short = tuple(1 + i % min(3, n) for i in range(24))
+    random = tuple(int(length) for length in rng.integers(1, n + 1, 8))
+    return (n,) * 6, short, (n, 1, 1) * 3, (n, *random, n)
+
+
+def size_fifos(
+    design: Design,
+    mixes: Sequence[Lengths] | None = None,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> Fields:
+    """Depths for every FIFO of a design, as small as its throughput allows to within a half.
+
+    Args:
+        design: its own depths don't count.
+        mixes: lengths of sentences, back to back; `sentence_mixes` of max_tokens if None.
+        report: is told of each trial, in a line.
+
+    Returns:
+        `depth` and `ram` by name of the FIFO; the same for the same design.
+
+    Raises:
+        SimulationError: the design stops even with FIFOs that never fill.
+        ToolError: Verilator or the compiler is missing.
+    """
+    mixes = mixes or sentence_mixes(int(design.properties["max_tokens"]))
+    design = with_depths(design, unlimited(design))
+    simulation = build_accelerator(design)  # serves all depths
+    sizing = _Sizing(design, simulation, mixes, report)
+    sizing.start()
+    sizing.halve(sizing.by_size())
+    for role in sizing.by_size():
+        sizing.refine(role)
+    sizing.halve(sizing.by_size())
+    depths = sizing.depths()
+    final = with_depths(design, depths)
+    for lengths in mixes:
+        _simulate(final, simulation, lengths, STALLS)  # raises if it stops
+    return {name: _fields(fifo) for name, fifo in final.fifos().items()}
+
+
+def measure_pace(design: Design, mixes: Iterable[Lengths] | None = None) -> list[Pace]:
+    """Cycles per token of a design, and those of its slowest kernel, for each mix of sentences."""
+    found, simulation = [], build_accelerator(design)
+    for lengths in mixes or sentence_mixes(int(design.properties["max_tokens"])):
+        ends = [i for i, length in enumerate(lengths[:-1]) if length == lengths[-1]]
+        skip = 1 + next((i for i in ends if i >= len(lengths) // 4), ends[0] if ends else 0)
+        slowest, ideal = ideal_cycles(design, lengths[skip:])
+        measured = _simulate(design, simulation, lengths).cycles_per_token(skip)
+        found.append(Pace(lengths, measured, ideal / sum(lengths[skip:]), slowest))
+    return found
+
+
+def with_depths(design: Design, depths: Mapping[str, int]) -> Design:
+    """The design with other depths of some FIFOs."""
+    fifos = design.fifos()
+    return design.with_kernels({n: replace(fifos[n], depth=depth) for n, depth in depths.items()})
+
+
+def unlimited(design: Design) -> dict[str, int]:
+    """Depths that never stop a pipeline: what a simulated FIFO can hold."""
+    shallow = {name: replace(fifo, depth=LEAST) for name, fifo in design.fifos().items()}
+    return {name: fifo_capacity(design, fifo) for name, fifo in shallow.items()}
+
+
+def role(name: str) -> str:
+    """What FIFOs of equal place in all layers have in common."""
+    return re.sub(r"^layer\d+_", "", name)
+
+
+@dataclass
+class _Sizing:
+    """The search: depths by role."""
+
+    design: Design  # FIFOs that never fill
+    simulation: Simulation
+    mixes: Sequence[Lengths]
+    report: Callable[[str], None]
+    found: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)  # greatest depth known as too shallow
+    limits: list[float] = field(default_factory=list)  # cycles, by mix
+    trials: int = 0
+
+    def start(self) -> None:
+        """Depths at which nothing is lost, and the cycles of each mix with them."""
+        most: dict[str, int] = {}
+        for result in self._map(
+            lambda mix: _simulate(self.design, self.simulation, mix, paced=True)
+        ):
+            for name, fifo in result.fifos.items():
+                most[role(name)] = max(most.get(role(name), LEAST), fifo.high_water)
+        self.found = most
+        cycles = self._cycles(self.found)
+        if cycles is None:
+            raise SimulationError(f"{self.design.name}: expected to run with FIFOs that never fill")
+        self.limits = [(1 + TOLERANCE) * count for count in cycles]
+        self.report(f"FIFOs at most as full as {sum(most.values())} beats in {len(most)} roles")
+
+    def by_size(self) -> list[str]:
+        """Roles that can be smaller, the largest memory first."""
+        fifos = self.design.fifos()
+        bits = {role(name): fifo.width * self.found[role(name)] for name, fifo in fifos.items()}
+        able = [r for r in self.found if self.found[r] > LEAST]
+        return sorted(able, key=lambda r: (-bits[r], r))
+
+    def halve(self, roles: list[str]) -> None:
+        """Halve the depths of these, together where that works, until none can be halved."""
+        roles = [r for r in roles if self._half(r) > self.failed.get(r, 0)]
+        if not roles:
+            return
+        if self._try({r: self._half(r) for r in roles}):
+            self.halve([r for r in roles if self.found[r] > LEAST])
+        elif len(roles) == 1:
+            self.failed[roles[0]] = self._half(roles[0])
+        else:
+            self.halve(roles[: len(roles) // 2])
+            self.halve(roles[len(roles) // 2 :])
+
+    def refine(self, role: str) -> None:
+        """Search a large depth to an eighth of it."""
+        while self.found[role] >= FINE_DEPTH:
+            low = self.failed.get(role, LEAST)
+            if (self.found[role] - low) * 8 <= self.found[role]:
+                return
+            middle = (low + self.found[role]) // 2
+            if not self._try({role: middle}):
+                self.failed[role] = middle
+
+    def depths(self) -> dict[str, int]:
+        """The depth of every FIFO."""
+        return self._all(self.found)
+
+    def _all(self, found: Mapping[str, int]) -> dict[str, int]:
+        return {name: found[role(name)] for name in self.design.fifos()}
+
+    def _half(self, role: str) -> int:
+        return max(LEAST, (self.found[role] + 1) // 2) if self.found[role] > LEAST else 0
+
+    def _try(self, change: Mapping[str, int]) -> bool:
+        """Take these depths if no mix becomes too slow."""
+        trial = {**self.found, **change}
+        cycles = self._cycles(trial)
+        fits = cycles is not None and all(
+            count <= limit for count, limit in zip(cycles, self.limits, strict=True)
+        )
+        if fits:
+            self.found = trial
+        self.trials += 1
+        names = ", ".join(f"{r} {depth}" for r, depth in change.items())
+        self.report(f"trial {self.trials}: {names}: {'kept' if fits else 'too shallow'}")
+        return fits
+
+    def _cycles(self, found: Mapping[str, int]) -> list[int] | None:
+        """Cycles of each mix; None if the design stops, or takes too long."""
+        design = with_depths(self.design, self._all(found))
+        limits = dict(zip(self.mixes, self.limits, strict=False))
+
+        def cycles(lengths: Lengths) -> int | None:
+            most = 2 * int(limits[lengths]) if lengths in limits else None
+            try:
+                return _simulate(design, self.simulation, lengths, max_cycles=most).cycles
+            except SimulationError:
+                return None
+
+        results = self._map(cycles)
+        return [count for count in results if count is not None] if None not in results else None
+
+    def _map(self, work: Callable[[Lengths], T]) -> list[T]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(work, self.mixes))
+
+
+def _simulate(
+    design: Design,
+    simulation: Simulation,
+    lengths: Lengths,
+    stalls: Stalls | None = None,
+    *,
+    paced: bool = False,
+    max_cycles: int | None = None,
+) -> AcceleratorResult:
+    """Run sentences of these lengths; `paced`: tokens come as fast as the slowest kernel."""
+    hidden = max(getattr(kernel, "hidden", 1) for kernel in design.instances.values())
+    sentences = [np.zeros((length, hidden), dtype=np.int64) for length in lengths]
+    arrivals = None
+    if paced:
+        ideal = ideal_cycles(design, lengths)[1] / sum(lengths)
+        arrivals = (ideal * np.arange(sum(lengths))).astype(np.int64)
+    return simulate(
+        design,
+        sentences,
+        stalls=stalls,
+        arrivals=arrivals,
+        max_cycles=max_cycles or 1 << 40,
+        simulation=simulation,
+    )
+
+
+def _fields(fifo: StreamFifo) -> dict[str, int | str]:
+    block = fifo.depth > LEAST and takes_block_ram(fifo.depth - 1, fifo.width)
+    return {"depth": fifo.depth, "ram": "block" if block else "distributed"}
