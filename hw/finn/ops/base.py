@@ -7,7 +7,6 @@ types, and how to compute them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,7 +67,6 @@ def unsigned(bits: int) -> str:
     return "BINARY" if bits == 1 else f"UINT{bits}"
 
 
-@cache
 def _field_types(kernel_class: type[Any]) -> dict[str, tuple[str, bool, int | str]]:
     """FINN's descriptions of the attributes that are fields of a kernel."""
     types = {}
@@ -89,8 +87,13 @@ class KernelOp(HWCustomOp):
     """
 
     kernel_class: ClassVar[type[Any]]
+    field_types: ClassVar[dict[str, tuple[str, bool, int | str]]]  # of its attributes
     folding: ClassVar[tuple[str, ...]]  # fields that change the hardware and no result
     fifo_ports: ClassVar[tuple[str, ...]]  # inputs that a FIFO stands in front of
+
+    def __init_subclass__(cls) -> None:
+        if hasattr(cls, "kernel_class"):
+            cls.field_types = _field_types(cls.kernel_class)
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         mine: dict[str, Any] = {
@@ -99,7 +102,7 @@ class KernelOp(HWCustomOp):
             "inFIFODepths": ("ints", False, [2] * 8),
             "outFIFODepths": ("ints", False, [2] * 8),
         }
-        return {**super().get_nodeattr_types(), **mine, **_field_types(self.kernel_class)}
+        return {**super().get_nodeattr_types(), **mine, **self.field_types}
 
     # What a subclass defines.
 
