@@ -15,6 +15,7 @@ from hw.kernels.mvu import BinaryMvu
 from hw.streamed.encoder import KERNELS, StreamedEncoder
 
 HOP = 3  # cycles through a FIFO and a width converter
+AHEAD, BURST_BYTES = 8, 256  # of memory_model.sv
 SWAP = 2 * len(KERNELS) + 10  # cycles between a pass and the next (layer_sequencer.sv)
 
 
@@ -95,6 +96,13 @@ def load_cycles(encoder: StreamedEncoder, memory: Memory, beats: int) -> int:
     return round(beats / rate)
 
 
+def gap_cycles(encoder: StreamedEncoder, memory: Memory) -> int:
+    """Cycles between two passes in which weights of one bank come: some wait at the port."""
+    waiting = memory.latency + AHEAD + BURST_BYTES * 8 // encoder.load_bits
+    slow = load_cycles(encoder, memory, max(0, encoder.gap_beats - waiting))
+    return max(encoder.gap_beats, slow)
+
+
 def loop_bytes(encoder: StreamedEncoder, tokens: int) -> float:
     """Bytes of a batch's residual, which each pass but the first reads, but the last writes."""
     if encoder.loop == "chip":
@@ -110,7 +118,7 @@ def schedule(
     While a pass computes, the image of the next one comes, and the residual, which goes first;
     what goes to memories of one bank comes when the pass has ended.
     """
-    gap = load_cycles(encoder, memory, encoder.gap_beats)
+    gap = gap_cycles(encoder, memory)
     load = load_cycles(encoder, memory, encoder.image_beats - encoder.gap_beats) + memory.latency
     passes = [pass_cycles(encoder, lengths) for lengths in batches]
     loaded, end, ends, waits = float(load), 0.0, [], 0.0

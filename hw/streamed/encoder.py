@@ -12,6 +12,7 @@ from hw.kernels.channel_threshold import CONSUMERS, ChannelThreshold
 from hw.kernels.checks import in_range, one_of, signed_bits
 from hw.kernels.memory import MemoryShapes
 from hw.kernels.mvu import BinaryMvu
+from hw.kernels.stream import StreamFifo
 from hw.layout import Dimensions, Formats
 
 Folding = Mapping[str, Mapping[str, Any]]  # attributes of kernels that differ from the plain ones
@@ -31,6 +32,7 @@ KERNELS = (
     "ffn_norm",
 )
 MATRICES = (*CONSUMERS, "output", "up", "down")
+RAMS = ("attention_norm_residual", "ffn_norm_residual", "loop")
 LOOPS = ("chip", "memory")
 INDEX_BITS = 24  # of load_pkg.sv
 MIN_LOAD_BITS = 32  # the widest entry of an attention's table is a beat
@@ -49,6 +51,9 @@ class StreamedEncoder:
         loop: where the residual of a batch waits for the next pass, "chip" or external "memory".
         residual_tokens: tokens that fit in the FIFO around the attention; 0: two sentences of
             max_tokens, which never makes anything wait.
+        ffn_tokens: tokens that fit in the FIFO around the FFN; 0: enough not to make it wait.
+        rams: where the FIFOs of the residual lie, by the names of RAMS, as StreamFifo says it;
+            "auto" if left out.
         fifo_depth: beats of every other FIFO.
         single: matrices whose weights have one bank, which is filled while the hardware is empty.
     """
@@ -60,12 +65,16 @@ class StreamedEncoder:
     load_bits: int = 64
     loop: str = "chip"
     residual_tokens: int = 0
+    ffn_tokens: int = 0
+    rams: Mapping[str, str] = field(default_factory=dict)
     fifo_depth: int = 32
     single: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.single:
             one_of("single", name, MATRICES)
+        for name in self.rams:
+            one_of("rams", name, RAMS)
         if tuple(self.kernels) != KERNELS:
             raise ParameterError(f"kernels: expected {KERNELS}, got {tuple(self.kernels)}")
         in_range("layers", self.layers, 1, 256)
@@ -117,6 +126,21 @@ class StreamedEncoder:
     def waiting_tokens(self) -> int:
         """Tokens that fit in the FIFO around the attention."""
         return self.residual_tokens or 2 * self.max_tokens + 2
+
+    @property
+    def waiting_in_ffn(self) -> int:
+        """Tokens that fit in the FIFO around the FFN: groups that wait, are in work, leave."""
+        return self.ffn_tokens or 4 * max(self.mvu(name).tokens for name in ("up", "down")) + 4
+
+    def fifo(self, name: str) -> StreamFifo:
+        """A FIFO of the residual, by the names of RAMS."""
+        tokens = {
+            "attention_norm_residual": self.waiting_tokens,
+            "ffn_norm_residual": self.waiting_in_ffn,
+            "loop": self.batch_tokens,
+        }[name]
+        ram = self.rams.get(name, "auto")
+        return StreamFifo(self.residual_bits, tokens * self.input.beats, ram)
 
     @property
     def image_beats(self) -> int:

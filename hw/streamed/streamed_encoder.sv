@@ -22,7 +22,8 @@ module streamed_encoder
     parameter int unsigned IMAGE_BEATS   = 64,  // of a layer
     parameter int unsigned GAP_BEATS     = 0,   // of them, those of memories of one bank
     parameter int unsigned LOAD_BITS     = 64,
-    parameter int unsigned LOOP_DEPTH    = 0    // beats of a batch on the chip, 0: outside
+    parameter int unsigned LOOP_DEPTH    = 0,   // beats of a batch on the chip, 0: outside
+    parameter int unsigned LOOP_STYLE    = 0    // of that FIFO: stream_fifo.sv
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -138,8 +139,9 @@ module streamed_encoder
     assign s_axis_loop_tready = 1'b0;
 
     stream_fifo #(
-        .WIDTH(BEAT_BITS),
-        .DEPTH(LOOP_DEPTH)
+        .WIDTH    (BEAT_BITS),
+        .DEPTH    (LOOP_DEPTH),
+        .RAM_STYLE(LOOP_STYLE)
     ) u_loop (
         .clk,
         .rst_n,

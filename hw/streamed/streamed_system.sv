@@ -18,7 +18,8 @@ module streamed_system #(
     parameter int unsigned IMAGE_BEATS   = 64,
     parameter int unsigned GAP_BEATS     = 0,
     parameter int unsigned LOAD_BITS     = 64,
-    parameter int unsigned LOOP_DEPTH    = 0
+    parameter int unsigned LOOP_DEPTH    = 0,
+    parameter int unsigned LOOP_STYLE    = 0
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -79,7 +80,8 @@ module streamed_system #(
       .IMAGE_BEATS  (IMAGE_BEATS),
       .GAP_BEATS    (GAP_BEATS),
       .LOAD_BITS    (LOAD_BITS),
-      .LOOP_DEPTH   (LOOP_DEPTH)
+      .LOOP_DEPTH   (LOOP_DEPTH),
+      .LOOP_STYLE   (LOOP_STYLE)
   ) u_encoder (
       .clk,
       .rst_n,

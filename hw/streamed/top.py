@@ -14,7 +14,7 @@ from hw.kernels.attention import BinaryAttention
 from hw.kernels.kernel import StreamPort
 from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import StreamFifo, WidthConverter
-from hw.streamed.encoder import INDEX_BITS, KERNELS, BankedKernel, StreamedEncoder
+from hw.streamed.encoder import INDEX_BITS, KERNELS, RAMS, BankedKernel, StreamedEncoder
 
 RTL = Path(__file__).parent
 TOP = ""  # the module itself, as an end of a connection
@@ -70,7 +70,7 @@ def parameters(
 
 def encoder_parameters(encoder: StreamedEncoder) -> dict[str, int | str]:
     """Parameters of `streamed_encoder`."""
-    loop = encoder.batch_tokens * encoder.input.beats if encoder.loop == "chip" else 0
+    loop = encoder.fifo("loop").parameters()
     return {
         "LAYERS": encoder.layers,
         "BEATS": encoder.input.beats,
@@ -81,7 +81,8 @@ def encoder_parameters(encoder: StreamedEncoder) -> dict[str, int | str]:
         "IMAGE_BEATS": encoder.image_beats,
         "GAP_BEATS": encoder.gap_beats,
         "LOAD_BITS": encoder.load_bits,
-        "LOOP_DEPTH": loop,
+        "LOOP_DEPTH": loop["DEPTH"] if encoder.loop == "chip" else 0,
+        "LOOP_STYLE": loop["RAM_STYLE"],
     }
 
 
@@ -128,18 +129,7 @@ def parts(encoder: StreamedEncoder) -> Iterator[Part]:
 
 
 def _fifo(encoder: StreamedEncoder, name: str, stream: StreamPort) -> StreamFifo:
-    tokens = {
-        "attention_norm_residual": encoder.waiting_tokens,
-        "ffn_norm_residual": waiting_in_ffn(encoder),
-    }
-    if name in tokens:
-        return StreamFifo(stream.width, tokens[name] * encoder.input.beats)
-    return StreamFifo(stream.width, encoder.fifo_depth)
-
-
-def waiting_in_ffn(encoder: StreamedEncoder) -> int:
-    """Tokens between attention_norm and ffn_norm: groups that wait, are in work, and leave."""
-    return 4 * max(encoder.mvu(name).tokens for name in ("up", "down")) + 4
+    return encoder.fifo(name) if name in RAMS else StreamFifo(stream.width, encoder.fifo_depth)
 
 
 def _stream(kernel: BankedKernel, name: str) -> StreamPort:
