@@ -300,12 +300,12 @@ class Accelerator:
         return np.array(outputs[: run.rows], self._dtype)
 
     def _wait(self, wanted: int, what: str) -> None:
-        """Wait for a bit of STATUS with BUSY gone. Raises BoardError on error bits or timeout."""
+        """Wait for BUSY to go and a bit of STATUS. Raises BoardError on error bits or timeout."""
         limit = time.monotonic() + self._timeout_s
         reads = 0
         while True:
             status = self._mmio.read(reg.STATUS)
-            if status & reg.ERRORS:
+            if status & reg.ERRORS and not status & reg.BUSY:
                 raise BoardError(f"accelerator: {what} failed: {_reason(status)}; {self.state()}")
             if status & wanted == wanted and not status & reg.BUSY:
                 return
