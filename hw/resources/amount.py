@@ -1,7 +1,7 @@
 """Amounts of a part's resources."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 NAMES = ("lut", "ff", "bram18", "uram", "dsp")
 LABELS = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
@@ -24,18 +24,22 @@ class Resources:
     uram: int = 0
     dsp: int = 0
 
+    def amounts(self) -> tuple[int, ...]:
+        """In the order of NAMES; `dataclasses.astuple` takes ten times as long."""
+        return self.lut, self.ff, self.bram18, self.uram, self.dsp
+
     def __add__(self, other: "Resources") -> "Resources":
-        return Resources(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Resources(*(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
 
     def __sub__(self, other: "Resources") -> "Resources":
-        return Resources(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Resources(*(a - b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
 
     def __mul__(self, count: int) -> "Resources":
-        return Resources(*(count * a for a in astuple(self)))
+        return Resources(*(count * a for a in self.amounts()))
 
     def fits(self, budget: "Resources") -> bool:
         """Whether no resource exceeds the budget."""
-        return all(a <= b for a, b in zip(astuple(self), astuple(budget), strict=True))
+        return all(a <= b for a, b in zip(self.amounts(), budget.amounts(), strict=True))
 
     def shares(self, budget: "Resources") -> dict[str, float]:
         """Share of the budget by resource; infinite where there is none of it."""
