@@ -91,15 +91,23 @@ class Host:
         mode: int = 0,
         rows: int | None = None,
         offset: int = 0,
+        spare: int = 0,
     ) -> Any:
-        """Buffers and registers of a run, and the output buffer."""
+        """Buffers and registers of a run, and the output buffer.
+
+        Args:
+            rows: of the output buffer, those of the result if None.
+            offset: of the buffers from the start of a page.
+            spare: rows of the input buffer behind the input.
+        """
         wanted = (len(lengths) if mode else len(residual)) if rows is None else rows
         data = self.shell.encode(residual)
         base = 0x1200_0000 + offset
-        source = self.board.allocate(data.shape, data.dtype, base)
+        shape = (len(data) + spare, self.shell.hidden)
+        source = self.board.allocate(shape, data.dtype, base)
         counts = self.board.allocate(len(lengths) + 1, "<u2", base + (1 << 20))
         target = self.board.allocate((wanted, self.shell.hidden), data.dtype, base + (2 << 20))
-        source[:], counts[: len(lengths)] = data, lengths
+        source[: len(data)], counts[: len(lengths)] = data, lengths
         source.flush()
         counts.flush()
         self.buffers = (source, counts, target)

@@ -5,9 +5,10 @@
 //
 // Contract: start begins a run, load a load of weights; both are ignored while busy or after an
 // error, a start also while weights are missing, a load also while they are there. launch is set for a cycle, after a reset of the
-// data path (data_rst_n). A run ends with finished: done (loading: loaded). An error sets stop until
-// drained, then busy falls, without done; only reset clears it. reset works at any time: stop until
-// drained, then a reset of data path and accelerator, which clears done, loaded and errors.
+// data path (data_rst_n). A run ends with finished: done (loading: loaded). An error ends it once
+// the memory has drained, without done; only reset clears it. reset works at any time: once the
+// memory has drained, it resets data path and accelerator, and clears done, loaded and errors. stop
+// is set outside of a run: what an error leaves in the data path stays there.
 // Throughput and latency: a run's launch two cycles after start; RESET_CYCLES of a reset.
 // Reference: docs/shell.md.
 `default_nettype none
@@ -67,14 +68,17 @@ module shell_control #(
 
   assign busy = state != IDLE;
   assign launch = state == LAUNCH;
-  assign stop = state == DRAIN;
+  assign stop = state != RUN;
 
   always_ff @(posedge clk) begin
     if (busy && state != CLEAR && state != RESET) begin
       read_error <= read_error || read_failed;
       write_error <= write_error || write_failed;
-      length_error <= length_error || length_failed;
-      overflow <= overflow || overflowed;
+    end
+    // Later than a read error, these may come of what could not be read.
+    if (state == RUN) begin
+      length_error <= length_failed;
+      overflow <= overflowed;
     end
     data_rst_n <= 1'b1;
     accelerator_rst_n <= 1'b1;

@@ -34,7 +34,8 @@ def virtual_board(design: Design, shell: Shell | None = None, **options: Any) ->
             if isinstance(kernel, BinaryMvu):
                 text = design.memories[kernel.weight_file]
                 memories[kernel.weight_file] = plain_weights(kernel, text)
-    return VirtualBoard(simulation, memories, max_burst=shell.max_burst, **options)
+    settings = {"strict": False, "max_burst": shell.max_burst, **options}
+    return VirtualBoard(simulation, memories, **settings)
 
 
 def build_design_board(design: Design, shell: Shell, *, checkers: bool = False) -> Simulation:

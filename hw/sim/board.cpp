@@ -50,6 +50,7 @@ enum Counted { kReadBursts, kWriteBursts, kReadBeats, kWriteBeats, kLongest, kOp
 constexpr uint32_t kReads = 1, kWrites = 2;
 constexpr uint64_t kPatience = 100000;  // cycles that a register access may take
 constexpr int kResetCycles = 4;
+constexpr int kWakeCycles = 40;  // before the host's first access
 constexpr uint64_t kPage = 4096;
 
 struct Burst { uint64_t address; unsigned beats, beat; uint64_t due; uint8_t response; };
@@ -137,6 +138,7 @@ class Board {
             complain("valid in reset");
         top_->aresetn = 1;
         in_reset_ = false;
+        run(kWakeCycles);
     }
 
     void run(uint64_t cycles) {
