@@ -10,7 +10,7 @@ from hw.fold.solver import FINAL_GAP, FIRST_GAP, SLOWEST, DoesNotFit
 from hw.layout import Dimensions, Formats
 from hw.resources import Resources
 from hw.resources.amount import LABELS, NAMES
-from hw.streamed.cycles import Memory, loop_bytes, schedule
+from hw.streamed.cycles import Memory, equal_pass_cycles, loop_bytes, schedule
 from hw.streamed.encoder import MATRICES, RAMS, StreamedEncoder, Widths, encoder_of_size
 from hw.streamed.resources import encoder_resources, load_resources
 from hw.streamed.variants import layer_problem
@@ -81,7 +81,8 @@ class Plan:
         encoder, hertz = self.encoder, self.clock_mhz * 1e6
         sentences = min(encoder.batch_tokens // tokens, encoder.batch_sentences)
         lengths = [tokens] * sentences
-        run = schedule(encoder, [lengths] * 2, self.memory)
+        passes = [equal_pass_cycles(encoder, tokens, sentences)] * 2
+        run = schedule(encoder, [lengths] * 2, self.memory, passes)
         period = run.ends[1] - run.ends[0]
         rate = hertz * tokens * sentences / period
         residual = encoder.input.hidden * encoder.input.word_bits / 8 * tokens * sentences

@@ -14,6 +14,7 @@ from hw.kernels.checks import in_range
 from hw.kernels.mvu import BinaryMvu
 from hw.streamed.encoder import KERNELS, StreamedEncoder
 
+FEW = 16  # sentences from which a steady state is taken
 HOP = 3  # cycles through a FIFO and a width converter
 AHEAD, BURST_BYTES = 8, 256  # of memory_model.sv
 SWAP = 2 * len(KERNELS) + 10  # cycles between a pass and the next (layer_sequencer.sv)
@@ -90,6 +91,17 @@ def pass_cycles(encoder: StreamedEncoder, lengths: Sequence[int]) -> int:
     return round(whole[1][-1])
 
 
+def equal_pass_cycles(encoder: StreamedEncoder, tokens: int, sentences: int) -> int:
+    """`pass_cycles` of sentences of equal length; of many, as the later ones of a few go on."""
+    few = min(sentences, FEW)
+    cycles = pass_cycles(encoder, [tokens] * few)
+    if sentences == few:
+        return cycles
+    half = few // 2
+    each = (cycles - pass_cycles(encoder, [tokens] * half)) / (few - half)
+    return round(cycles + each * (sentences - few))
+
+
 def load_cycles(encoder: StreamedEncoder, memory: Memory, beats: int) -> int:
     """Cycles in which so many beats of an image come if nothing else uses the memory."""
     rate = min(1.0, memory.bytes_per_cycle * 8 / encoder.load_bits)
@@ -111,16 +123,21 @@ def loop_bytes(encoder: StreamedEncoder, tokens: int) -> float:
 
 
 def schedule(
-    encoder: StreamedEncoder, batches: Sequence[Sequence[int]], memory: Memory
+    encoder: StreamedEncoder,
+    batches: Sequence[Sequence[int]],
+    memory: Memory,
+    passes: Sequence[int] | None = None,
 ) -> Schedule:
     """Cycles of batches, given by the lengths of their sentences, one after the other.
 
     While a pass computes, the image of the next one comes, and the residual, which goes first;
-    what goes to memories of one bank comes when the pass has ended.
+    what goes to memories of one bank comes when the pass has ended. `passes`: of each batch, if
+    known.
     """
     gap = gap_cycles(encoder, memory)
     load = load_cycles(encoder, memory, encoder.image_beats - encoder.gap_beats) + memory.latency
-    passes = [pass_cycles(encoder, lengths) for lengths in batches]
+    if passes is None:
+        passes = [pass_cycles(encoder, lengths) for lengths in batches]
     loaded, end, ends, waits = float(load), 0.0, [], 0.0
     for lengths, compute in zip(batches, passes, strict=True):
         part = loop_bytes(encoder, sum(lengths))
@@ -134,7 +151,7 @@ def schedule(
             busy = moved / memory.bytes_per_cycle
             loaded = start + max(load, load + busy - memory.latency if busy else 0)
         ends.append(round(end))
-    return Schedule(ends, passes, load + gap, gap, waits / end)
+    return Schedule(ends, list(passes), load + gap, gap, waits / end)
 
 
 def _pass(
