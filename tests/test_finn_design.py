@@ -93,7 +93,7 @@ def test_finns_steps_make_the_same_design_from_the_files(
     model, path = exported(tmp_path)
     folding = loadable(even_folding(model, TOKENS, 32), parts) if parts else None
     with finn_session(tmp_path / "finn"):
-        from finn.transformation.fpgadataflow.create_stitched_ip import CreateStitchedIP
+        from finn.transformation.fpgadataflow import create_stitched_ip
         from qonnx.custom_op.registry import getCustomOp
 
         from hw.finn.builder import FIFOS, FOLDING, generate, write_configs
@@ -109,8 +109,10 @@ def test_finns_steps_make_the_same_design_from_the_files(
         assert len(set(tops)) == len(tops)
         for op in ops:
             assert all(Path(file).is_file() for file in op.get_rtl_file_list(abspath=True))
+        # it sleeps for each of hundreds of files
+        monkeypatch.setattr(create_stitched_ip, "wait_for_file", lambda *_, **__: True)
         with pytest.raises(FileNotFoundError, match="vivado not found"):
-            made.transform(CreateStitchedIP(PART, 10.0))
+            made.transform(create_stitched_ip.CreateStitchedIP(PART, 10.0))
         tcl = next((tmp_path / "finn").glob("vivado_stitch_proj_*/make_project.tcl")).read_text()
         assert "BinaryMvu_rtl_0/in0_V" in tcl
         config = json.loads((tmp_path / FOLDING).read_text())
