@@ -28,6 +28,8 @@ from hw.stitch import fifo_capacity
 TOLERANCE = 0.01  # share of all cycles that shallower FIFOs may cost
 LEAST = 2  # beats: a skid buffer
 FINE_DEPTH = 64  # from here on a depth is searched to an eighth, not to a half
+WORKERS = os.cpu_count() or 1
+SPARE_CYCLES = 1000  # between the cycles that count and those of a run
 STALLS = Stalls(seed=7, share=0.3, burst=20)
 
 T = TypeVar("T")
@@ -219,18 +221,24 @@ class _Sizing:
         limits = dict(zip(self.mixes, self.limits, strict=False))
 
         def cycles(lengths: Lengths) -> int | None:
-            most = 2 * int(limits[lengths]) if lengths in limits else None
+            # A run that goes on for long is too slow; one that is just too slow may end.
+            most = int(limits[lengths]) + SPARE_CYCLES if lengths in limits else None
             try:
                 return _simulate(design, self.simulation, lengths, max_cycles=most).cycles
             except SimulationError:
                 return None
 
-        results = self._map(cycles)
-        return [count for count in results if count is not None] if None not in results else None
+        counts: list[int] = []
+        for start in range(0, len(self.mixes), WORKERS):  # most fail at the first mixes already
+            results = self._map(cycles, self.mixes[start : start + WORKERS])
+            counts += [count for count in results if count is not None]
+            if None in results:
+                return None
+        return counts
 
-    def _map(self, work: Callable[[Lengths], T]) -> list[T]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(work, self.mixes))
+    def _map(self, work: Callable[[Lengths], T], mixes: Sequence[Lengths] | None = None) -> list[T]:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(work, mixes or self.mixes))
 
 
 def _simulate(
