@@ -34,6 +34,7 @@ FIFO = "_residual_fifo"
 MOST_TOKENS_BESIDE = 48  # tokens under way beside a residual FIFO, a bound
 
 Folding = dict[str, dict[str, Any]]
+Foldings = Callable[[str, BinaryMvu], list[BinaryMvu]]
 K = TypeVar("K")
 
 
@@ -106,8 +107,18 @@ class Encoder:
         return sum(kernel.mw * kernel.mh for kernel in mvus)
 
 
-def encoder_problem(encoder: Encoder, family: str, cycles: int, ultra: bool) -> Problem | str:
-    """What there is to choose at so many cycles per token; a line that says why nothing fits."""
+def encoder_problem(
+    encoder: Encoder,
+    family: str,
+    cycles: int,
+    ultra: bool,
+    foldings: Foldings | None = None,
+) -> Problem | str:
+    """What there is to choose at so many cycles per token; a line that says why nothing fits.
+
+    Args:
+        foldings: of a matrix, by instance name, those that are looked at, if not all.
+    """
     lanes = residual_lanes([encoder.norm(name) for name in encoder.norms()], cycles)
     if lanes is None:
         return "an add + LayerNorm can't be as fast"
@@ -116,7 +127,7 @@ def encoder_problem(encoder: Encoder, family: str, cycles: int, ultra: bool) -> 
     for kind in dict.fromkeys(MATRICES.values()):
         nodes = [n for part, k in MATRICES.items() if k == kind for n in encoder.part(part)]
         input_bits = lanes if kind in ("queries", "up") else 0
-        make = _mvus(encoder, setting, input_bits)
+        make = _mvus(encoder, setting, input_bits, foldings)
         groups |= _groups(kind, nodes, make)
     groups |= _groups(
         "attention",
@@ -156,8 +167,15 @@ def _heads(encoder: Encoder) -> int:
     return encoder.attention(encoder.part("attention")[0]).heads
 
 
-def _mvus(encoder: Encoder, setting: Setting, input_bits: int) -> Callable[[str], list[Variant]]:
-    return lambda name: mvu_variants(encoder.mvu(name), setting, input_bits)
+def _mvus(
+    encoder: Encoder, setting: Setting, input_bits: int, foldings: Foldings | None
+) -> Callable[[str], list[Variant]]:
+    def variants(name: str) -> list[Variant]:
+        kernel = encoder.mvu(name)
+        some = None if foldings is None else foldings(name, kernel)
+        return mvu_variants(kernel, setting, input_bits, some)
+
+    return variants
 
 
 def _groups(

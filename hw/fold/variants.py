@@ -1,7 +1,7 @@
 """The variants of each kernel that keep to a number of cycles per token."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,14 +40,20 @@ class Setting:
     ultra: bool
 
 
-def mvu_variants(kernel: BinaryMvu, setting: Setting, input_bits: int = 0) -> list[Variant]:
+def mvu_variants(
+    kernel: BinaryMvu,
+    setting: Setting,
+    input_bits: int = 0,
+    foldings: Iterable[BinaryMvu] | None = None,
+) -> list[Variant]:
     """Variants of a matrix, with the FIFO in front and the converters that are its own.
 
     Args:
         input_bits: width of its input stream, if that is given; else an edge joins them.
+        foldings: those that are looked at, if not all.
     """
     found = []
-    for folded in _mvu_foldings(kernel, setting):
+    for folded in _mvu_foldings(kernel, setting) if foldings is None else foldings:
         cost = resources_of(folded, setting.family)
         cost += resources_of(StreamFifo(folded.simd, SHALLOW), setting.family)
         if folded.loadable:

@@ -4,6 +4,7 @@ Counts of lanes, bits and memories come from the modules' structure; the constan
 fitted to syntheses with Yosys. Block RAM, URAM and DSP are exact for them, LUTs within 15 %.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ FAMILIES = ("xc7", "xcup")
 BIT_RAM_WIDTH, BIT_RAM_BITS = 32, 16384  # of a RAMB18 that is written a bit at a time
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def resources_of(kernel: Kernel, family: str) -> Resources:
     """What a kernel takes in a family of parts, `xc7` or `xcup`.
 
