@@ -80,7 +80,7 @@ def section(point: tuple[str, str, int, str], found: Plan | DoesNotFit) -> str:
     size, board, max_tokens, attention = point
     lines = [f"## {size} on {board}, {attention}, up to {max_tokens} tokens", ""]
     if isinstance(found, DoesNotFit):
-        return "\n".join([*lines, f"Does not fit. {found}.", ""])
+        return "\n".join([*lines, f"{str(found).replace('board: a', 'A', 1)}.", ""])
     encoder, total, budget = found.encoder, found.total, found.board.budget
     banks = f"one bank of {', '.join(encoder.single)}" if encoder.single else "two banks of weights"
     where = "on the chip" if encoder.loop == "chip" else "in external memory"
