@@ -19,7 +19,7 @@ MODEL = random_integer_model(seed=11, layers=3, hidden=64, heads=2, ffn=128, att
 # A part on which two banks of a layer's weights (65,536 of them) fit easily, and one on which none.
 BOARD = load_board("pynq-z2")
 SMALL = replace(BOARD, resources=Resources(20000, 40000, 60, 0, 60), reserve=Resources())
-TINY = replace(BOARD, resources=Resources(20000, 40000, 12, 0, 60), reserve=Resources())
+TINY = replace(BOARD, resources=Resources(20000, 40000, 4, 0, 60), reserve=Resources())
 # Yosys, 7-series, H 256, F 1024, beats of 72 bits.
 SYNTHESIZED = {
     "query": Resources(1113, 2296, 15, 0, 0),
