@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from benchmarks.resources import close, points, synthesized
@@ -14,7 +12,7 @@ from hw.resources import Resources, resources_of
 from hw.resources.memories import block_ram, lut_ram, lut_rom, multiplexer, packing, ultra_ram
 
 # LUT, RAMB18, URAM, DSP that Yosys gave.
-NORM = AddNorm(256, 10, 12345, 12, word_bits=17)
+NORM = AddNorm(256, 10, 12345, 12, word_bits=17, threshold_bits=18)
 MADE: list[tuple[Kernel, str, tuple[int, int, int, int]]] = [
     (BinaryMvu(256, 256, 4, 32, 2, weight_memory="block"), "xc7", (434, 4, 0, 0)),
     (BinaryMvu(256, 256, 4, 64, raw=True, weight_memory="distributed"), "xc7", (1355, 0, 0, 0)),
@@ -34,7 +32,7 @@ MADE: list[tuple[Kernel, str, tuple[int, int, int, int]]] = [
     (BinaryAttention(64, 2, 64, 4, 32, 4, 4, 32, 4), "xc7", (1222, 13, 0, 0)),
     (BinaryAttention(64, 12, 32, 4, 32, 2, 8, 32, 4), "xcup", (1035, 18, 0, 0)),
     (BinaryAttention(64, 4, 64, 2, 64, 2, 8, 32, 4, sps=True), "xc7", (549, 9, 0, 0)),
-    (replace(NORM, threshold_bits=18), "xc7", (240, 6, 0, 6)),
+    (NORM, "xc7", (240, 6, 0, 6)),
     (StreamFifo(17, 18432, "block"), "xc7", (136, 18, 0, 0)),
     (StreamFifo(17, 4700, "block"), "xc7", (98, 5, 0, 0)),
     (StreamFifo(36, 600, "distributed"), "xc7", (687, 0, 0, 0)),

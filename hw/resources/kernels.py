@@ -32,7 +32,6 @@ FAMILIES = ("xc7", "xcup")
 BIT_RAM_WIDTH, BIT_RAM_BITS = 32, 16384  # of a RAMB18 that is written a bit at a time
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def resources_of(kernel: Kernel, family: str) -> Resources:
     """What a kernel takes in a family of parts, `xc7` or `xcup`.
 
@@ -40,13 +39,17 @@ def resources_of(kernel: Kernel, family: str) -> Resources:
         ParameterError: another family, or a kernel that there is no estimate of.
     """
     one_of("family", family, FAMILIES)
-    estimate = ESTIMATES.get(type(kernel))
-    if estimate is None:
+    if type(kernel) not in ESTIMATES:
         raise ParameterError(
             f"kernel: expected one of {sorted(k.__name__ for k in ESTIMATES)}, "
             f"got {type(kernel).__name__}"
         )
-    return estimate(kernel, family)
+    return _estimate(kernel, family)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _estimate(kernel: Any, family: str) -> Resources:
+    return ESTIMATES[type(kernel)](kernel, family)
 
 
 def _ram(words: int, bits: int, family: str, style: str) -> Resources:
