@@ -66,7 +66,7 @@ def test_the_pace_is_that_of_the_slowest_kernel(design: Design, sized: Fields) -
 def test_halving_any_depth_costs_throughput_or_stops_the_design(
     design: Design, sized: Fields
 ) -> None:
-    mixes = sentence_mixes(MAX_TOKENS)
+    mixes = sentence_mixes(design)
     best = [cycles(with_depths(design, unlimited(design)), mix) for mix in mixes]
     depths = {name: int(fields["depth"]) for name, fields in sized.items()}
     for found, least in zip((cycles(final(design, sized), m) for m in mixes), best, strict=True):

@@ -69,7 +69,8 @@ def build_accelerator(design: Design, *, exact: bool = False, trace: bool = Fals
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the design.
     """
-    style = replace(WHOLE, trace=trace)
+    # What records a waveform is so much code that optimizing it takes longer than it saves.
+    style = replace(WHOLE, trace=True, optimize="-O0") if trace else WHOLE
     with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
         top = Path(scratch) / f"{design.name}.sv"
         if exact:

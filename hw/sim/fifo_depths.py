@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from hw.design import Design
+from hw.kernels.attention import BinaryAttention
 from hw.kernels.stream import StreamFifo, takes_block_ram
 from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.bench import SimulationError, Stalls
@@ -59,11 +60,15 @@ class Pace:
         return self.cycles_per_token / self.ideal - 1
 
 
-def sentence_mixes(max_tokens: int, seed: int = 1) -> tuple[Lengths, ...]:
-    """Sentences of the greatest length, the least, both by turns, and random ones."""
-    n = max_tokens
+def sentence_mixes(design: Design, seed: int = 1) -> tuple[Lengths, ...]:
+    """Sentences of the greatest length, the least, both by turns, and random ones.
+
+    Short ones are more than are on their way through the layers at once.
+    """
+    n = int(design.properties["max_tokens"])
+    layers = sum(isinstance(kernel, BinaryAttention) for kernel in design.instances.values())
     rng = np.random.default_rng(seed)
-    short = tuple(1 + i % min(3, n) for i in range(24))
+    short = tuple(1 + i % min(3, n) for i in range(24 * max(layers, 1)))
     random = tuple(int(length) for length in rng.integers(1, n + 1, 8))
     return (n,) * 6, short, (n, 1, 1) * 3, (n, *random, n)
 
@@ -78,7 +83,7 @@ def size_fifos(
 
     Args:
         design: its own depths don't count.
-        mixes: lengths of sentences, back to back; `sentence_mixes` of max_tokens if None.
+        mixes: lengths of sentences, back to back; `sentence_mixes` if None.
         report: is told of each trial, in a line.
 
     Returns:
@@ -88,7 +93,7 @@ def size_fifos(
         SimulationError: the design stops even with FIFOs that never fill.
         ToolError: Verilator or the compiler is missing.
     """
-    mixes = mixes or sentence_mixes(int(design.properties["max_tokens"]))
+    mixes = mixes or sentence_mixes(design)
     design = with_depths(design, unlimited(design))
     simulation = build_accelerator(design)  # serves all depths
     sizing = _Sizing(design, simulation, mixes, report)
@@ -107,7 +112,7 @@ def size_fifos(
 def measure_pace(design: Design, mixes: Iterable[Lengths] | None = None) -> list[Pace]:
     """Cycles per token of a design, and those of its slowest kernel, for each mix of sentences."""
     found, simulation = [], build_accelerator(design)
-    for lengths in mixes or sentence_mixes(int(design.properties["max_tokens"])):
+    for lengths in mixes or sentence_mixes(design):
         ends = [i for i, length in enumerate(lengths[:-1]) if length == lengths[-1]]
         skip = 1 + next((i for i in ends if i >= len(lengths) // 4), ends[0] if ends else 0)
         slowest, ideal = ideal_cycles(design, lengths[skip:])
