@@ -65,6 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
         ("predict", "classify a sentence or a pair", _add_predict, _predict),
         ("export", "write a run as an integer model", _add_export, _export),
         ("verify", "prove that every engine computes the same integers", _add_verify, _verify),
+        ("build", "compile an export into an accelerator for a board", _add_build, _build),
+        (
+            "simulate",
+            "run a built accelerator on sentences",
+            _add_simulate,
+            _simulate,
+        ),
         ("text", "write unlabelled sentences for distill.text", _add_text, _text),
         ("zoo", "list the trained models that ship with edgebert, or get one", _add_zoo, _zoo),
     ):
@@ -114,6 +121,18 @@ def _verify(options: argparse.Namespace) -> int:
     from edgebert.commands import verify
 
     return verify(options)
+
+
+def _build(options: argparse.Namespace) -> int:
+    from edgebert.hardware_commands import build
+
+    return build(options)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from edgebert.hardware_commands import simulate
+
+    return simulate(options)
 
 
 def _text(options: argparse.Namespace) -> int:
@@ -191,8 +210,63 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     add("path", metavar="EXPORT")
     _add_task(parser)
     add("--samples", type=int, metavar="N", help="only the first N dev sentences")
-    add("--engines", metavar="NAMES", help="some of torch,ort,encoder,qonnx,fast; all by default")
+    add(
+        "--engines",
+        metavar="NAMES",
+        help="some of torch,ort,encoder,qonnx,fast and, with --build, finn,kernels,accelerator; "
+        "all by default",
+    )
+    add("--build", metavar="BUILD", help="a build of the export: its graph and its RTL too")
     add("--run", metavar="RUN", help="the run that was exported, if it was moved since")
+    add("--json", metavar="FILE", help="write the result to FILE")
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="EXPORT")
+    add(
+        "--board",
+        required=True,
+        metavar="NAME|FILE",
+        help="pynq-z2, aup-zu3, kv260, zcu104, zcu102 or a YAML file",
+    )
+    add(
+        "--out",
+        required=True,
+        metavar="BUILD",
+        help="folder; the same command goes on there",
+    )
+    add("--clock-mhz", type=float, metavar="X", help="the board's by default")
+    speed = parser.add_mutually_exclusive_group()
+    speed.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="the smallest design for N sentences a second, each of --max-tokens",
+    )
+    speed.add_argument("--fold", metavar="FILE", help="parallelism and memories from FILE")
+    speed.add_argument(
+        "--max-throughput", action="store_true", help="the fastest design that fits (default)"
+    )
+    add("--max-tokens", type=int, metavar="N", help="longest sentence; the model's by default")
+    add(
+        "--until",
+        choices=("estimate", "rtl", "synth"),
+        default="rtl",
+        help="resources and cycles; RTL, simulated for its FIFO depths (default); Yosys' count",
+    )
+    add("--force", action="store_true", help="replace the build in --out")
+    add("--json", metavar="FILE", help="write the report to FILE")
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="BUILD")
+    add("--task", help="whose dev sentences; the export's golden sentences by default")
+    add("--data", metavar="DIR", help="folder of the task's files")
+    add("--samples", type=int, metavar="N", help="N sentences of all lengths")
+    add("--stalls", action="store_true", help="stall the accelerator's ports at random")
+    add("--trace", metavar="FILE.fst", help="write a waveform")
     add("--json", metavar="FILE", help="write the result to FILE")
 
 

@@ -21,6 +21,9 @@ ENGINES = {
     "encoder": "onnxruntime encoder.onnx",
     "qonnx": "qonnx model.onnx",
     "fast": "onnxruntime fast.onnx",
+    "finn": "finn graph",
+    "kernels": "rtl kernels",
+    "accelerator": "rtl accelerator",
 }
 
 
@@ -152,6 +155,11 @@ def verify(options: argparse.Namespace) -> int:
     split = scorer.encode(task.dev[: options.samples], "dev sentences", say)
     run = Path(options.run) if options.run else None
     engines = [torch_engine(path, export.manifest["source"], run), *file_engines(export)]
+    if options.build is not None:
+        from export.hardware_engines import build_engines
+        from hw.build_folder import open_build
+
+        engines += build_engines(open_build(Path(options.build)), export.digest)
     report = verify(
         path,
         sentences_of(split),

@@ -44,6 +44,8 @@ class Kernel(Protocol):
 
     module: ClassVar[str]
 
+    def __hash__(self) -> int: ...
+
     def parameters(self) -> dict[str, int | str]:
         """Parameters of the SystemVerilog module."""
 

@@ -1,0 +1,113 @@
+"""What the commands of the hardware do: build, simulate."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgebert.commands import print_table, say, write_json
+from edgebert.errors import UserError
+
+STALL_SHARE, STALL_BURST = 0.3, 8.0  # of the accelerator's ports with --stalls
+
+
+def build(options: argparse.Namespace) -> int:
+    """`edgebert build`."""
+    from export.package import load_export
+    from hw.boards import load_board
+    from hw.build import build_request, build_steps, read_folding
+    from hw.build_folder import run_steps, start_build
+    from hw.report import FOLDER, TEXT, write_report
+
+    export = load_export(Path(options.path))
+    request = build_request(
+        export.digest,
+        export.model,
+        load_board(options.board),
+        clock_mhz=options.clock_mhz,
+        max_tokens=options.max_tokens,
+        fps=options.fps,
+        folding=None if options.fold is None else read_folding(Path(options.fold)),
+    )
+    folder = start_build(Path(options.out), request, force=options.force)
+    folder = run_steps(folder, build_steps(export.path, options.until), say)
+    report = write_report(folder)
+    print_table(*_summary(report))
+    print(f"report: {folder.path / FOLDER / TEXT}")
+    write_json(options.json, report)
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """`edgebert simulate`."""
+    from export.simulate import simulate_sentences
+    from hw.build_folder import open_build
+    from hw.report import write_report, write_simulation
+
+    if options.samples is not None and options.samples < 1:
+        raise UserError(f"--samples: expected a number of 1 or more, got {options.samples}")
+    folder = open_build(Path(options.path))
+    result = simulate_sentences(
+        folder,
+        options.task,
+        options.data,
+        samples=options.samples,
+        stalls=(STALL_SHARE, STALL_BURST) if options.stalls else None,
+        trace=None if options.trace is None else Path(options.trace),
+        say=say,
+        progress=_progress_bar(),
+    )
+    write_simulation(folder, result)
+    write_report(folder)
+    print_table(["", "simulated"], [[key, _cell(value)] for key, value in _shown(result).items()])
+    write_json(options.json, result)
+    return 0 if result["mismatches"] == 0 else 1
+
+
+def _summary(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of the main figures."""
+    from hw.resources.amount import LABELS
+
+    kinds = [kind for kind in ("estimated", "synthesized") if kind in report]
+    rows = [
+        [LABELS[name], *(f"{report[kind]['total'][name]:,}" for kind in kinds)] for name in LABELS
+    ]
+    cycles = [str(report["estimated"]["cycles_per_token"])]
+    rows.append(["cycles a token", *cycles, *[""] * (len(kinds) - 1)])
+    if "simulated" in report:
+        longest = report["simulated"]["timings"][-1]
+        rows.append(["simulated", f"{longest['cycles_per_token']:.2f}", *[""] * (len(kinds) - 1)])
+    return [f"{report['board']}, {report['clock_mhz']:g} MHz", *kinds], rows
+
+
+def _shown(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a simulation that fit a table."""
+    return {
+        key: value
+        for key, value in result.items()
+        if not isinstance(value, dict | list) and value is not None
+    }
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}" if value < 1 else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _progress_bar() -> Callable[[int, int], None] | None:
+    """A bar of tokens, on a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    bar: Any = tqdm(unit="token", file=sys.stderr)
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show

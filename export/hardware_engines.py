@@ -1,0 +1,159 @@
+"""The rungs of the verification ladder that a build adds: FINN's graph, each kernel, all of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from export.accelerator import embeddings, logits
+from export.sessions import Integers, Sentence
+from export.verify import Engine, NotRun
+from hw.build import DESIGN, DESIGN_FOLDER, FINAL, LOWER, MODEL, RTL
+from hw.build_folder import BuildFolder
+from hw.design import Design, load_design
+from hw.errors import HardwareFileError
+from hw.integer_model import IntegerModel, load_integer_model
+from hw.kernels.stream import StreamFifo, StreamFork, WidthConverter
+from hw.reference import float_product, run, run_embedding
+from hw.sim import bench
+from hw.sim.accelerator import simulate
+from hw.sim.beats import Beats
+from hw.stream_tensors import from_beats, tensors_of, to_beats
+
+MAX_IDLE = 100_000  # cycles without a beat after which a kernel stands still
+
+
+def build_engines(build: BuildFolder, export_sha256: str) -> list[Engine | NotRun]:
+    """The rungs of a build.
+
+    Raises:
+        HardwareFileError: it was built from another export, or isn't finished.
+    """
+    if build.request["export"] != export_sha256:
+        raise HardwareFileError(
+            f"{build.path}: expected a build of this export, got one of another; build it again"
+        )
+    folder = build.folder(RTL)
+    model = load_integer_model(build.folder(LOWER) / MODEL)
+
+    def design() -> Design:
+        return load_design(folder / DESIGN_FOLDER / DESIGN)
+
+    return [
+        Engine(
+            "finn graph",
+            lambda: FinnSession(folder / FINAL, model, build.path / "session"),
+            prefix="layer.",
+            partial=True,
+            has_logits=False,
+        ),
+        Engine(
+            "rtl kernels",
+            lambda: KernelSession(design(), model),
+            prefix="layer.",
+            partial=True,
+            has_logits=False,
+        ),
+        Engine("rtl accelerator", lambda: AcceleratorSession(design(), model), prefix=None),
+    ]
+
+
+class AcceleratorSession:
+    """The whole accelerator in Verilator, between the host's embedding and its pooler."""
+
+    def __init__(self, design: Design, model: IntegerModel) -> None:
+        self.design = design
+        self.model = model
+
+    def logits(self, sentences: Sequence[Sentence]) -> Integers:
+        """int64 (sentences, labels); all sentences back to back."""
+        result = simulate(self.design, embeddings(self.model, sentences))
+        return logits(self.model, result.residuals)
+
+    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
+        raise NotImplementedError("the accelerator shows its last residual only")
+
+
+class KernelSession:
+    """Every kernel of a design by itself in Verilator, on the reference's tensors."""
+
+    def __init__(self, design: Design, model: IntegerModel) -> None:
+        parts = (StreamFifo, StreamFork, WidthConverter)
+        self.design = design
+        self.model = model
+        self.names = [
+            name
+            for name, kernel in design.instances.items()
+            if not isinstance(kernel, parts) and not name.endswith("_load")
+        ]
+
+    def logits(self, sentences: Sequence[Sentence]) -> Integers:
+        raise NotImplementedError("kernels end before the logits")
+
+    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
+        """The tensors that kernels give, each computed from the reference's."""
+        values = run(self.model, *sentence, float_product)
+        found: dict[str, Integers] = {}
+        for name in self.names:
+            found |= self._outputs(name, values, len(sentence[0]))
+        return {name: value for name, value in found.items() if name in set(names)}
+
+    def _outputs(self, name: str, values: dict[str, Integers], tokens: int) -> dict[str, Integers]:
+        kernel, tensors = self.design.instances[name], tensors_of(name)
+        inputs: dict[str, Beats] = {}
+        expected: dict[str, int] = {}
+        for port in kernel.streams():
+            if port.name == "s_axis_length":
+                inputs[port.name] = to_beats(np.array([[tokens]]), port)
+            elif port.name == "s_axis_weights":
+                inputs[port.name] = self._weights(name, port.width)
+            elif port.enters:
+                inputs[port.name] = to_beats(values[tensors[port.name]], port)
+            elif port.used:
+                expected[port.name] = values[tensors[port.name]].size // port.lanes
+            else:
+                expected[port.name] = 0
+        memories = {file: self.design.memories[file] for file in kernel.memory_shapes()}
+        result = bench.run(
+            kernel.module,
+            kernel.parameters(),
+            inputs,
+            expected,
+            memories=memories,
+            max_cycles=1 << 40,
+            max_idle=MAX_IDLE,
+        )
+        return {
+            tensors[port.name]: from_beats(
+                result.outputs[port.name], port, tensors[port.name], tokens
+            )
+            for port in kernel.streams()
+            if not port.enters and port.used
+        }
+
+    def _weights(self, name: str, bits: int) -> Beats:
+        words = self.design.memories.get(f"{name}.load.hex", "").split()
+        rows = [bytes.fromhex(word)[::-1] for word in words]
+        return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, -(-bits // 8))
+
+
+class FinnSession:
+    """FINN's final graph, executed by FINN node by node in Python."""
+
+    def __init__(self, graph: Path, model: IntegerModel, folder: Path) -> None:
+        self.graph = graph
+        self.model = model
+        self.folder = folder
+
+    def logits(self, sentences: Sequence[Sentence]) -> Integers:
+        raise NotImplementedError("the encoder ends before the logits")
+
+    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
+        """The tensors that the graph still has by their names."""
+        from hw.finn.adapter import finn_session
+
+        residual = run_embedding(self.model, *sentence)["embedding.residual"]
+        with finn_session(self.folder):
+            from hw.finn.execute import execute
+
+            return execute(self.graph, residual, names)

@@ -1,0 +1,328 @@
+"""From an export to an accelerator: the steps of `edgebert build`.
+
+Each step writes a folder and reads those of the steps before, so that a build goes on where it was
+stopped. FINN is imported inside a session only, and by the steps that work on its graph.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hw.boards import Board
+from hw.build_folder import BuildFolder, Say, Step
+from hw.design import Design, load_design
+from hw.errors import HardwareFileError, ParameterError
+from hw.fold.given import given_solution
+from hw.fold.solver import Solution, rate, solve
+from hw.integer_model import IntegerModel, load_integer_model, write_atomically
+from hw.kernels.kernel import Kernel
+from hw.kernels.stream import StreamFifo
+from hw.layout import Dimensions
+from hw.reference import run_embedding
+from hw.resources import Resources, resources_of
+
+LOWER, FOLD, FIFOS, RTL, SYNTH = "lower", "fold", "fifos", "rtl", "synth"
+UNTIL = {"estimate": (LOWER, FOLD), "rtl": (LOWER, FOLD, FIFOS, RTL)}
+UNTIL["synth"] = (*UNTIL["rtl"], SYNTH)
+MODEL, ENCODER, TOKENIZER = "integer.safetensors", "encoder.onnx", "tokenizer"
+LOWERED, FOLDED, FINAL = "lowered.onnx", "folded.onnx", "final.onnx"
+GENERATED = "generated.onnx"  # with the paths of its code
+FOLDING, DEPTHS, SOLUTION, DESIGN = "folding.json", "depths.json", "solution.json", "design.json"
+TIMING, ESTIMATE, SYNTHESIZED = "timing.json", "estimate.json", "synthesized.json"
+FOLDING_FORMAT = "edgebert folding"
+CHECKED = 2  # golden sentences that every pass is checked on
+NAME = "encoder"  # of the top module
+DESIGN_FOLDER = "design"
+SHORTEST = 3  # tokens of a sentence of one word: [CLS] word [SEP]
+
+
+def build_request(
+    export_sha256: str,
+    model: IntegerModel,
+    board: Board,
+    *,
+    clock_mhz: float | None = None,
+    max_tokens: int | None = None,
+    fps: float | None = None,
+    folding: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a build is asked for, as plain data.
+
+    Args:
+        export_sha256: identifies the export.
+        board: its part, its resources and its clock.
+        clock_mhz: in place of the board's.
+        max_tokens: longest sentence of the hardware; that of the model if None.
+        fps: sentences per second, each of max_tokens, that the smallest design shall reach.
+        folding: content of a folding file; neither: the fastest design that fits.
+
+    Raises:
+        ParameterError: max_tokens that the model or no sentence has, both fps and a folding, or a
+            folding for another model.
+    """
+    longest = model.dimensions.max_tokens
+    tokens = longest if max_tokens is None else max_tokens
+    if not SHORTEST <= tokens <= longest:
+        raise ParameterError(
+            f"--max-tokens: expected {SHORTEST} (a word between [CLS] and [SEP]) to {longest}, "
+            f"which the model was trained for, got {tokens}"
+        )
+    if fps is not None and folding is not None:
+        raise ParameterError("--fps: expected none together with --fold, got both")
+    return {
+        "export": export_sha256,
+        "board": asdict(board),
+        "clock_mhz": board.clock_mhz if clock_mhz is None else clock_mhz,
+        "max_tokens": tokens,
+        "fps": fps,
+        "folding": None if folding is None else _checked_folding(folding, model.dimensions),
+    }
+
+
+def read_folding(path: Path) -> dict[str, Any]:
+    """A folding file.
+
+    Raises:
+        HardwareFileError: it is missing or isn't one.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise HardwareFileError(f"{path}: expected a folding file, got {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FOLDING_FORMAT:
+        raise HardwareFileError(
+            f"{path}: expected a folding file, as BUILD/{FOLD}/{FOLDING}, got something else"
+        )
+    return content
+
+
+def build_steps(export: Path, until: str) -> list[Step]:
+    """The steps of a build.
+
+    Args:
+        export: folder of the export, whose hashes were checked.
+        until: `estimate`, `rtl` or `synth`.
+    """
+    steps = (
+        Step(LOWER, "encoder.onnx to FINN's hardware graph", partial(_lower, export)),
+        Step(FOLD, "parallelism and memories for the board", _fold),
+        Step(FIFOS, "FIFO depths by simulating the whole accelerator", _size_fifos),
+        Step(RTL, "FINN's code generation, and the structural top", _generate),
+        Step(SYNTH, "synthesis of every kernel with Yosys", _synthesize),
+    )
+    return [step for step in steps if step.name in UNTIL[until]]
+
+
+def board_of(build: BuildFolder) -> Board:
+    """The board that a build was asked for."""
+    entry = dict(build.request["board"])
+    for name in ("resources", "reserve"):
+        entry[name] = Resources(**entry[name])
+    return Board(**entry)
+
+
+def _lower(export: Path, build: BuildFolder, folder: Path, say: Say) -> None:
+    for name in (MODEL, ENCODER):
+        shutil.copyfile(export / name, folder / name)
+    shutil.copytree(export / TOKENIZER, folder / TOKENIZER)
+    from hw.finn.adapter import finn_session
+
+    residuals = _golden_residuals(load_integer_model(folder / MODEL), build.request["max_tokens"])
+    with finn_session(folder / "finn"):
+        from hw.finn.lower import lower
+        from hw.finn.lower.check import Checker
+
+        checker = Checker(folder / ENCODER, residuals)
+        model = lower(folder / ENCODER, build.request["max_tokens"], checker)
+        model.save(str(folder / LOWERED))
+    say(f"  {len(checker.passes)} passes, each equal to ONNX Runtime on {len(residuals)} sentences")
+
+
+def _golden_residuals(model: IntegerModel, max_tokens: int) -> list[Any]:
+    """Embeddings of the shortest and the longest golden sentence, cut to max_tokens."""
+    if "golden.lengths" not in model.tensors:
+        raise HardwareFileError(
+            "expected an export with golden sentences, got none; export it again"
+        )
+    lengths = model["golden.lengths"]
+    chosen = sorted({int(lengths.argmin()), int(lengths.argmax())})[:CHECKED]
+    residuals = []
+    for index in chosen:
+        n = min(int(lengths[index]), max_tokens)
+        ids, types = model["golden.input_ids"][index, :n], model["golden.token_type_ids"][index, :n]
+        residuals.append(run_embedding(model, ids, types)["embedding.residual"])
+    return residuals
+
+
+def _fold(build: BuildFolder, folder: Path, say: Say) -> None:
+    from hw.finn.adapter import finn_session
+
+    request = build.request
+    dimensions = load_integer_model(build.folder(LOWER) / MODEL).dimensions
+    with finn_session(folder / "finn"):
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        from hw.finn.lower.fold import fold, kernel_ops
+        from hw.finn.ops import register_ops
+
+        register_ops()
+        model = ModelWrapper(str(build.folder(LOWER) / LOWERED))
+        kernels = {name: op.kernel() for name, op in kernel_ops(model).items()}
+        given = request["folding"]
+        if given is None:
+            solution = _solve(kernels, build)
+        else:
+            tokens, clock = request["max_tokens"], request["clock_mhz"]
+            solution = given_solution(kernels, given["folding"], board_of(build), tokens, clock)
+        model = fold(model, _of_kernels(solution.folding, kernels))
+        model.save(str(folder / FOLDED))
+    content = {
+        "format": FOLDING_FORMAT,
+        "model": _sizes(dimensions),
+        "max_tokens": request["max_tokens"],
+        "folding": solution.folding,
+    }
+    _write_json(folder / FOLDING, content)
+    _write_json(folder / SOLUTION, asdict(solution))
+    say(
+        f"  {solution.cycles} cycles a token, {solution.total.lut:,} LUT, "
+        f"{solution.total.bram18 / 2:g} BRAM36 (estimated)"
+    )
+
+
+def _solve(kernels: Mapping[str, Any], build: BuildFolder) -> Solution:
+    request = build.request
+    wanted = None if request["fps"] is None else rate(request["fps"], request["max_tokens"])
+    return solve(
+        kernels,
+        board_of(build),
+        request["max_tokens"],
+        clock_mhz=request["clock_mhz"],
+        tokens_per_s=wanted,
+    )
+
+
+def _of_kernels(folding: Mapping[str, Any], kernels: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a folding that is not of FIFOs."""
+    return {name: dict(fields) for name, fields in folding.items() if name in kernels}
+
+
+def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
+    from hw.finn.adapter import finn_session
+    from hw.sim.fifo_depths import size_fifos
+    from hw.timing import measure
+
+    folding = _read_json(build.folder(FOLD) / FOLDING)["folding"]
+    with finn_session(folder / "finn"):
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        from hw.finn.design import design_of
+        from hw.finn.ops import register_ops
+        from hw.finn.streams import build_graph
+
+        register_ops()
+        model = ModelWrapper(str(build.folder(FOLD) / FOLDED))
+        design = design_of(build_graph(model, {}), name=NAME, properties={})
+    rams = {name: fields["ram"] for name, fields in folding.items() if "ram" in fields}
+    found = size_fifos(design, report=lambda line: say(f"  {line}"))
+    fifos: dict[str, Kernel] = {}
+    for name, fields in found.items():
+        ram = rams.get(name, fields["ram"])  # where the solver has counted it
+        fifos[name] = StreamFifo(design.fifos()[name].width, int(fields["depth"]), str(ram))
+    sized = design.with_kernels(fifos)
+    depths = {name: {"depth": k.depth, "ram": k.ram} for name, k in sized.fifos().items()}
+    _write_json(folder / DEPTHS, depths)
+    _write_json(folder / TIMING, [asdict(timing) for timing in measure(sized)])
+    say(f"  {sum(k.depth > 2 for k in sized.fifos().values())} of {len(depths)} deeper than 2")
+
+
+def _generate(build: BuildFolder, folder: Path, say: Say) -> None:
+    from hw.draw import draw
+    from hw.finn.adapter import finn_session
+    from hw.stitch import write_design
+
+    board, depths = board_of(build), _read_json(build.folder(FIFOS) / DEPTHS)
+    properties = {
+        "model_sha256": _sha256(build.folder(LOWER) / MODEL),
+        "board": board.name,
+        "part": board.part,
+        "clock_mhz": build.request["clock_mhz"],
+    }
+    with finn_session(folder / "finn"):
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        from hw.finn.builder import generate, write_configs
+        from hw.finn.design import design_of
+        from hw.finn.ops import register_ops
+        from hw.finn.streams import build_graph
+
+        register_ops()
+        folded = ModelWrapper(str(build.folder(FOLD) / FOLDED))
+        final = build_graph(folded, depths)
+        final.save(str(folder / FINAL))
+        design = design_of(final, name=NAME, properties=properties)
+        write_configs(folder, folded, final, board.part)
+        clock, name = build.request["clock_mhz"], board.finn_name or None
+        generate(folded, folder, board.part, clock, name).save(str(folder / GENERATED))
+    write_design(design, folder / DESIGN_FOLDER)
+    _write_json(folder / ESTIMATE, _estimate(design, board, say))
+    write_atomically(folder / "design.svg", draw(design).encode())
+
+
+def _estimate(design: Design, board: Board, say: Say) -> dict[str, Any]:
+    """Resources by instance of a design, its FIFOs as deep as simulation made them."""
+    nodes = {name: resources_of(kernel, board.family) for name, kernel in design.instances.items()}
+    total = Resources.total(nodes.values())
+    if not total.fits(board.budget):
+        say(f"  note: estimated at more than the budget of {board.name}: {total.as_dict()}")
+    return {
+        "total": total.as_dict(),
+        "nodes": {name: amount.as_dict() for name, amount in nodes.items()},
+    }
+
+
+def _synthesize(build: BuildFolder, folder: Path, say: Say) -> None:
+    from hw.synth.design import synthesize_design
+
+    design = load_design(build.folder(RTL) / DESIGN_FOLDER / DESIGN)
+    family = board_of(build).family
+    nodes = synthesize_design(design, family, lambda line: say(f"  {line}"))
+    total = Resources.total(nodes.values())
+    content = {
+        "total": total.as_dict(),
+        "nodes": {name: amount.as_dict() for name, amount in nodes.items()},
+    }
+    _write_json(folder / SYNTHESIZED, content)
+    say(f"  {total.lut:,} LUT, {total.bram18 / 2:g} BRAM36, {total.uram} URAM, {total.dsp} DSP")
+
+
+def _checked_folding(content: Mapping[str, Any], dimensions: Dimensions) -> dict[str, Any]:
+    if content.get("model") != _sizes(dimensions) or not isinstance(content.get("folding"), dict):
+        raise ParameterError(
+            f"--fold: expected a folding for {_sizes(dimensions)}, got {content.get('model')}"
+        )
+    return dict(content)
+
+
+def _sizes(dimensions: Dimensions) -> dict[str, Any]:
+    """What of a model a folding depends on."""
+    names = ("layers", "hidden", "heads", "ffn", "attention")
+    return {name: getattr(dimensions, name) for name in names}
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _write_json(path: Path, content: Any) -> None:
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,50 @@
+"""Simulated timing of a design: latency of a sentence alone, pace of many of its length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.design import Design
+from hw.integer_model import Tensor
+from hw.sim.accelerator import simulate
+from hw.sim.pace import ideal_cycles
+
+LENGTHS = (4, 8, 16, 32, 64, 128)
+FILLING = 2  # times max_tokens that go before what is measured
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Timing of sentences of one length.
+
+    Attributes:
+        tokens: of a sentence.
+        latency_cycles: of one alone, from its first beat taken to its last given.
+        cycles_per_token: of many, back to back, when the pipeline is full.
+        ideal_cycles_per_token: of the slowest instance at its best.
+        slowest: its name.
+    """
+
+    tokens: int
+    latency_cycles: int
+    cycles_per_token: float
+    ideal_cycles_per_token: float
+    slowest: str
+
+
+def measure(design: Design, lengths: Sequence[int] = LENGTHS) -> list[Timing]:
+    """Simulate sentences of each length that the design takes; data don't matter."""
+    most = int(design.properties["max_tokens"])
+    return [_measure(design, tokens, most) for tokens in sorted({*lengths, most}) if tokens <= most]
+
+
+def _measure(design: Design, tokens: int, max_tokens: int) -> Timing:
+    hidden = design.instances["input_threshold"].parameters()["HIDDEN"]
+    sentence: Tensor = np.zeros((tokens, int(hidden)), dtype=np.int64)
+    before = -(-FILLING * max_tokens // tokens)
+    count = before + -(-max_tokens // tokens) + 1
+    (alone,) = simulate(design, [sentence]).latencies()
+    pace = simulate(design, [sentence] * count).cycles_per_token(skip=before)
+    slowest, cycles = ideal_cycles(design, [tokens] * count)
+    return Timing(tokens, alone, pace, cycles / (tokens * count), slowest)
