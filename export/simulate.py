@@ -130,16 +130,25 @@ def _timing(design: Design, result: AcceleratorResult) -> dict[str, Any]:
     slowest, ideal = ideal_cycles(design, result.lengths)
     tokens = sum(result.lengths)
     clock = float(design.properties["clock_mhz"])
-    pace = result.cycles_per_token() if len(result.residuals) > 1 else result.cycles / tokens
+    pace = result.cycles_per_token(_filled(result.lengths)) if len(result.residuals) > 1 else None
     return {
         "cycles": result.cycles,
-        "cycles_per_token": round(pace, 3),
+        "cycles_per_token": None if pace is None else round(pace, 3),
         "ideal_cycles_per_token": round(ideal / tokens, 3),
         "slowest": slowest,
         "clock_mhz": clock,
-        "predicted_tokens_per_s": round(clock * 1e6 / pace),
+        "predicted_tokens_per_s": None if pace is None else round(clock * 1e6 / pace),
         "longest_latency_us": round(max(result.latencies()) / clock, 2),
         "utilization": {
             name: round(use.busy, 4) for name, use in result.instances.items() if use.busy
         },
     }
+
+
+def _filled(lengths: Sequence[int]) -> int:
+    """Sentences after which the pipeline is as full as it gets: the longest of the first half.
+
+    Each attention lets a sentence wait until one before it that is longer has gone through.
+    """
+    first = list(lengths[: max(1, len(lengths) // 2)])
+    return 1 + first.index(max(first))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from hw.boards import Board
 from hw.build_folder import BuildFolder, Say, Step
 from hw.design import Design, load_design
 from hw.errors import HardwareFileError, ParameterError
+from hw.fold.fifo_memories import place_fifos
 from hw.fold.given import given_solution
 from hw.fold.solver import Solution, rate, solve
 from hw.integer_model import IntegerModel, load_integer_model, write_atomically
-from hw.kernels.kernel import Kernel
-from hw.kernels.stream import StreamFifo
 from hw.layout import Dimensions
 from hw.reference import run_embedding
 from hw.resources import Resources, resources_of
@@ -214,7 +213,7 @@ def _of_kernels(folding: Mapping[str, Any], kernels: Mapping[str, Any]) -> dict[
 
 def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
     from hw.finn.adapter import finn_session
-    from hw.sim.fifo_depths import size_fifos
+    from hw.sim.fifo_depths import size_fifos, with_depths
     from hw.timing import measure
 
     folding = _read_json(build.folder(FOLD) / FOLDING)["folding"]
@@ -230,11 +229,10 @@ def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
         design = design_of(build_graph(model, {}), name=NAME, properties={})
     rams = {name: fields["ram"] for name, fields in folding.items() if "ram" in fields}
     found = size_fifos(design, report=lambda line: say(f"  {line}"))
-    fifos: dict[str, Kernel] = {}
-    for name, fields in found.items():
-        ram = rams.get(name, fields["ram"])  # where the solver has counted it
-        fifos[name] = StreamFifo(design.fifos()[name].width, int(fields["depth"]), str(ram))
-    sized = design.with_kernels(fifos)
+    sized = with_depths(design, {name: int(fields["depth"]) for name, fields in found.items()})
+    styles = {name: replace(sized.fifos()[name], ram=str(f["ram"])) for name, f in found.items()}
+    sized = sized.with_kernels(styles)
+    sized = sized.with_kernels(place_fifos(sized, board_of(build), rams))
     depths = {name: {"depth": k.depth, "ram": k.ram} for name, k in sized.fifos().items()}
     _write_json(folder / DEPTHS, depths)
     _write_json(folder / TIMING, [asdict(timing) for timing in measure(sized)])

@@ -177,8 +177,8 @@ def _sentence_line(run: Mapping[str, Any]) -> str:
         f"- {run['sentences']} sentences of {run['shortest']} to {run['longest']} tokens "
         f"({run['task']}), back to back{', random stalls' if run['stalls'] else ''}, simulated: "
         f"{run['mismatches']} of {run['integers']:,} integers differ from ONNX Runtime's; "
-        f"{run['cycles_per_token']:.2f} cycles a token, {run['ideal_cycles_per_token']:.2f} of the "
-        "slowest kernel."
+        f"{run['cycles_per_token'] or 0:.2f} cycles a token, "
+        f"{run['ideal_cycles_per_token']:.2f} of the slowest kernel."
     )
 
 

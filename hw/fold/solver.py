@@ -97,7 +97,7 @@ def solve(
     if tokens_per_s is not None:
         if not tokens_per_s > 0:
             raise ParameterError(f"tokens_per_s: expected a positive rate, got {tokens_per_s:g}")
-        cycles = min(SLOWEST, int(clock * 1e6 / tokens_per_s))
+        cycles = max(1, min(SLOWEST, int(clock * 1e6 / tokens_per_s)))
     search = _Search(encoder, board)
     if cycles is None:
         cycles = search.least_cycles()

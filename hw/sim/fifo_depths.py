@@ -69,7 +69,8 @@ def sentence_mixes(design: Design, seed: int = 1) -> tuple[Lengths, ...]:
     layers = sum(isinstance(kernel, BinaryAttention) for kernel in design.instances.values())
     rng = np.random.default_rng(seed)
     short = tuple(1 + i % min(3, n) for i in range(24 * max(layers, 1)))
-    random = tuple(int(length) for length in rng.integers(1, n + 1, 8))
+    # More short ones than long ones, as in text: several wait where a long one is at work.
+    random = tuple(1 + int(length) for length in (n - 1) * rng.random(24) ** 2)
     return (n,) * 6, short, (n, 1, 1) * 3, (n, *random, n)
 
 

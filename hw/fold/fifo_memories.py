@@ -1,0 +1,49 @@
+"""Where the memories of sized FIFOs lie: block RAM by size, LUTs where block RAM runs out."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hw.boards import Board
+from hw.design import Design
+from hw.kernels.stream import StreamFifo
+from hw.resources import Resources, resources_of
+
+
+def place_fifos(design: Design, board: Board, fixed: Mapping[str, str]) -> dict[str, StreamFifo]:
+    """The design's FIFOs with memories that keep it within a board, if they can.
+
+    The FIFOs that take the fewest LUTs for a block RAM go to LUTs first, until it fits.
+
+    Args:
+        design: with its depths.
+        board: its budget.
+        fixed: memories of FIFOs that are decided, by name.
+    """
+    fifos = design.fifos()
+    for name, ram in fixed.items():
+        if name in fifos:
+            fifos[name] = replace(fifos[name], ram=ram)
+    total = Resources.total(
+        resources_of(fifos.get(name, kernel), board.family)
+        for name, kernel in design.instances.items()
+    )
+    over = total.bram18 - board.budget.bram18
+    movable = {
+        name: _price(fifo, board.family)
+        for name, fifo in fifos.items()
+        if fifo.ram == "block" and name not in fixed and fifo.bram18()
+    }
+    for name in sorted(movable, key=lambda n: (movable[n], n)):
+        if over <= 0:
+            break
+        over -= fifos[name].bram18()
+        fifos[name] = replace(fifos[name], ram="distributed")
+    return fifos
+
+
+def _price(fifo: StreamFifo, family: str) -> float:
+    """LUTs that free one block RAM."""
+    before, after = (
+        resources_of(replace(fifo, ram=ram), family) for ram in ("block", "distributed")
+    )
+    return (after.lut - before.lut) / max(1, before.bram18 - after.bram18)

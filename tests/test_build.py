@@ -1,0 +1,222 @@
+"""From an export to a simulated accelerator on the command line, and one line for every mistake."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgebert.cli import main
+from export.hardware_engines import build_engines
+from export.package import load_export, write_export
+from export.verify import verify
+from hw.build_folder import open_build
+from hw.design import load_design
+from hw.fold.fifo_memories import place_fifos
+from tests.models import random_integer_model, random_sentences
+from tests.test_cli import error_of
+
+RATE = "20000"  # sentences a second of 12 tokens: far from the board's limit, so a small design
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an export/ of a random model and its build/."""
+    place = tmp_path_factory.mktemp("build")
+    write_export(place / "export", random_integer_model())
+    assert main(command(place)) == 0
+    return place
+
+
+def command(place: Path, *more: str, out: str = "build") -> list[str]:
+    return [
+        "build", str(place / "export"), "--board", "pynq-z2", "--out", str(place / out),
+        "--max-tokens", "12", "--fps", RATE, *more,
+    ]  # fmt: skip
+
+
+def last_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """Run a command that fails in one of its steps; the one line that is not of its progress."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("edgebert: error: ") for line in lines].index(True) == len(lines) - 1
+    return lines[-1]
+
+
+def test_a_build_has_its_files(place: Path) -> None:
+    build = open_build(place / "build")
+    assert list(build.steps) == ["lower", "fold", "fifos", "rtl"]
+    rtl = build.folder("rtl")
+    names = {path.name for path in (rtl / "design").iterdir()}
+    assert {"encoder.sv", "files.f", "design.json", "layer0_query.hex", "rtl"} <= names
+    assert (rtl / "design.svg").read_text().startswith("<svg")
+    for name in ("folding_config.json", "fifo_config.json"):
+        assert json.loads((rtl / name).read_text())
+    design = load_design(rtl / "design" / "design.json")
+    assert design.properties["max_tokens"] == 12
+    assert design.properties["board"] == "pynq-z2"
+    code = list((rtl / "finn").rglob("BinaryMvu_rtl_0.v"))
+    assert len(code) == 1
+
+
+def test_the_report_says_how_each_figure_came_about(place: Path) -> None:
+    data = json.loads((place / "build" / "report" / "report.json").read_text())
+    rates = data["predicted"]
+    assert [rate["tokens"] for rate in rates] == [4, 8, 12]
+    slowest = data["estimated"]["cycles_per_token"]
+    for timing, rate in zip(data["simulated"]["timings"], rates, strict=True):
+        assert timing["ideal_cycles_per_token"] <= slowest
+        assert timing["cycles_per_token"] <= 1.05 * slowest
+        assert rate["sentences_per_s"] * timing["tokens"] == pytest.approx(rate["tokens_per_s"], 1)
+        assert rate["latency_us"] == pytest.approx(timing["latency_cycles"] / 100, abs=0.01)
+    assert rates[-1]["sentences_per_s"] >= int(RATE)
+    text = (place / "build" / "report" / "report.md").read_text()
+    assert "layer1_ffn_norm" in text and "Rates are predicted" in text
+
+
+@pytest.mark.parametrize("stalls", [False, True])
+def test_golden_sentences_come_out_as_onnx_runtime_has_them(place: Path, stalls: bool) -> None:
+    result = place / "simulated.json"
+    options = ["--stalls"] if stalls else []
+    assert main(["simulate", str(place / "build"), "--json", str(result), *options]) == 0
+    data = json.loads(result.read_text())
+    assert data["mismatches"] == 0 and data["first_difference"] is None
+    assert data["integers"] == 32 * data["tokens"] > 0
+    assert data["sentences"] == 3 and data["longest"] <= 12
+    report = json.loads((place / "build" / "report" / "report.json").read_text())
+    assert [run["stalls"] for run in report["sentences"]][-1] == stalls
+
+
+def test_a_changed_weight_is_a_difference(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 1: the accelerator computes something else than ONNX Runtime."""
+    build = Path(shutil.copytree(place / "build", tmp_path / "build"))
+    file = build / "rtl" / "design" / "design.json"
+    content = json.loads(file.read_text())
+    words = content["memories"]["layer1_down.hex"].split()
+    words[0] = f"{int(words[0], 16) ^ 0xFFFF:0{len(words[0])}x}"
+    content["memories"]["layer1_down.hex"] = "\n".join(words) + "\n"
+    file.write_text(json.dumps(content))
+    assert "design.json: changed since" in error_of(capsys, ["simulate", str(build)])
+    state = json.loads((build / "build.json").read_text())
+    del state["steps"]["rtl"]["files"]["design/design.json"]  # as if nothing had noticed
+    (build / "build.json").write_text(json.dumps(state))
+    assert main(["simulate", str(build)]) == 1
+    assert "layer.1.ffn_norm.residual, sentence" in capsys.readouterr().out
+
+
+def test_the_ladder_has_the_builds_rungs(place: Path) -> None:
+    export = load_export(place / "export")
+    engines = build_engines(open_build(place / "build"), export.digest)
+    sentences = random_sentences(4, export.model, [1, 12, 5])
+    report = verify(export.path, sentences, engines=engines, intermediate_samples=2)
+    rows = {row.engine: row for row in report.rows}
+    assert report.ok
+    assert {"finn graph", "rtl kernels", "rtl accelerator"} <= rows.keys()
+    assert rows["rtl accelerator"].sentences == 3
+    assert rows["rtl kernels"].integers > 1000 < rows["finn graph"].integers
+
+
+def test_another_exports_build_is_refused(place: Path, tmp_path: Path) -> None:
+    other = write_export(tmp_path / "other", random_integer_model(seed=5))
+    with pytest.raises(Exception, match="expected a build of this export, got one of another"):
+        build_engines(open_build(place / "build"), other.digest)
+
+
+def test_the_same_command_goes_on_and_another_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(command(place)) == 0
+    assert capsys.readouterr().err.count("done before") == 4
+    line = error_of(capsys, command(place, "--clock-mhz", "50"))
+    assert "expected a build for the same clock mhz to go on with (50.0), got one for 100.0" in line
+
+
+def test_a_folding_file_makes_the_same_design(place: Path, tmp_path: Path) -> None:
+    folding = place / "build" / "fold" / "folding.json"
+    arguments = command(place, "--fold", str(folding), "--until", "estimate", out="refold")
+    del arguments[arguments.index("--fps") : arguments.index("--fps") + 2]
+    assert main(arguments) == 0
+    assert json.loads((place / "refold" / "fold" / "folding.json").read_text()) == json.loads(
+        folding.read_text()
+    )
+
+
+def test_mistakes_are_one_line(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export, out = str(place / "export"), str(tmp_path / "out")
+
+    def said(*options: str, path: str = export) -> str:
+        line = last_line(capsys, ["build", path, "--out", out, *options])
+        assert not (tmp_path / "out" / "rtl").exists()
+        return line
+
+    assert "expected one of pynq-z2, aup-zu3" in said("--board", "arty")
+    board = tmp_path / "board.yaml"
+    board.write_text("part: [")
+    assert "expected YAML" in said("--board", str(board))
+    assert "--max-tokens: expected 3" in said("--board", "pynq-z2", "--max-tokens", "2")
+    assert "--max-tokens: expected 3" in said("--board", "pynq-z2", "--max-tokens", "17")
+    assert "got no manifest.json" in said("--board", "pynq-z2", path=str(tmp_path))
+    folding = tmp_path / "folding.json"
+    folding.write_text("{}")
+    assert "expected a folding file" in said("--board", "pynq-z2", "--fold", str(folding))
+    content = json.loads((place / "build" / "fold" / "folding.json").read_text())
+    content["model"]["hidden"] = 64
+    folding.write_text(json.dumps(content))
+    assert "--fold: expected a folding for" in said("--board", "pynq-z2", "--fold", str(folding))
+    assert "don't fit pynq-z2" in said("--board", "pynq-z2", "--fps", "1e9")
+    damaged = Path(shutil.copytree(export, tmp_path / "damaged"))
+    (damaged / "encoder.onnx").write_bytes(b"x" * (damaged / "encoder.onnx").stat().st_size)
+    assert "changed since it was exported" in said("--board", "pynq-z2", path=str(damaged))
+    assert "expected the folder of a build" in error_of(capsys, ["simulate", str(tmp_path)])
+    half = Path(shutil.copytree(place / "refold", tmp_path / "half"))
+    assert "expected a build with the step rtl" in error_of(capsys, ["simulate", str(half)])
+
+
+def test_a_model_that_does_not_fit_says_what_binds(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "small.yaml"
+    board.write_text(
+        "part: xc7z007s\nfamily: xc7\nclock_mhz: 100\nlut: 2000\nff: 4000\nbram36: 3\n"
+        "dram_bytes_per_s: 1.0e+9\nreserve: {lut: 500}\n"
+    )
+    arguments = ["build", str(place / "export"), "--board", str(board), "--out"]
+    line = last_line(capsys, [*arguments, str(tmp_path / "out"), "--until", "estimate"])
+    assert "LUT" in line and "would do" in line
+
+
+def test_a_missing_compiler_is_one_line(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "perl").symlink_to(str(shutil.which("perl")))  # which Verilator starts with
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "g++" in error_of(capsys, ["simulate", str(place / "build")])
+
+
+def test_fifos_go_to_luts_where_block_ram_runs_out(place: Path) -> None:
+    from dataclasses import replace
+
+    from hw.boards import load_board
+    from hw.resources import Resources, resources_of
+
+    design = load_design(place / "build" / "rtl" / "design" / "design.json")
+    deep = {name: replace(k, depth=700, ram="block") for name, k in design.fifos().items()}
+    design = design.with_kernels(deep)
+    board = load_board("pynq-z2")
+    assert place_fifos(design, board, {}) == deep
+    used = Resources.total(resources_of(k, "xc7") for k in design.instances.values()).bram18
+    tight = replace(board, resources=replace(board.resources, bram18=used + 20 - 3))
+    moved = [n for n, k in place_fifos(design, tight, {}).items() if k.ram == "distributed"]
+    assert 1 <= len(moved) <= 3
+    kept = place_fifos(design, tight, {moved[0]: "block"})
+    assert kept[moved[0]].ram == "block"
