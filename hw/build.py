@@ -19,7 +19,7 @@ from hw.design import Design, load_design
 from hw.errors import HardwareFileError, ParameterError
 from hw.fold.fifo_memories import place_fifos
 from hw.fold.given import given_solution
-from hw.fold.solver import Solution, rate, solve
+from hw.fold.solver import DoesNotFit, Solution, rate, solve
 from hw.integer_model import IntegerModel, load_integer_model, write_atomically
 from hw.layout import Dimensions
 from hw.reference import run_embedding
@@ -33,6 +33,7 @@ LOWERED, FOLDED, FINAL = "lowered.onnx", "folded.onnx", "final.onnx"
 GENERATED = "generated.onnx"  # with the paths of its code
 FOLDING, DEPTHS, SOLUTION, DESIGN = "folding.json", "depths.json", "solution.json", "design.json"
 TIMING, ESTIMATE, SYNTHESIZED = "timing.json", "estimate.json", "synthesized.json"
+STREAMED, STREAMED_LENGTHS = "weight_streamed.json", (32, 64)
 FOLDING_FORMAT = "edgebert folding"
 CHECKED = 2  # golden sentences that every pass is checked on
 NAME = "encoder"  # of the top module
@@ -174,7 +175,12 @@ def _fold(build: BuildFolder, folder: Path, say: Say) -> None:
         kernels = {name: op.kernel() for name, op in kernel_ops(model).items()}
         given = request["folding"]
         if given is None:
-            solution = _solve(kernels, build)
+            try:
+                solution = _solve(kernels, build)
+            except DoesNotFit as error:
+                say(f"  {error}; looking for a weight-streamed one")
+                _stream(build, folder, str(error))
+                return
         else:
             tokens, clock = request["max_tokens"], request["clock_mhz"]
             solution = given_solution(kernels, given["folding"], board_of(build), tokens, clock)
@@ -206,6 +212,26 @@ def _solve(kernels: Mapping[str, Any], build: BuildFolder) -> Solution:
     )
 
 
+def _stream(build: BuildFolder, folder: Path, reason: str) -> None:
+    """The plan of a weight-streamed encoder, for a model that doesn't fit as a whole."""
+    from hw.streamed.choose import choose
+
+    request = build.request
+    model = load_integer_model(build.folder(LOWER) / MODEL)
+    sizes = replace(model.dimensions, max_tokens=request["max_tokens"])
+    plan = choose(sizes, model.formats, board_of(build), clock_mhz=request["clock_mhz"])
+    lengths = sorted({length for length in STREAMED_LENGTHS if length < sizes.max_tokens})
+    content = {
+        "reason": reason,
+        "total": plan.total.as_dict(),
+        "nodes": {name: amount.as_dict() for name, amount in plan.nodes.items()},
+        "macs": plan.macs,
+        "batch_tokens": plan.encoder.batch_tokens,
+        "performance": [asdict(plan.performance(n)) for n in (*lengths, sizes.max_tokens)],
+    }
+    _write_json(folder / STREAMED, content)
+
+
 def _of_kernels(folding: Mapping[str, Any], kernels: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a folding that is not of FIFOs."""
     return {name: dict(fields) for name, fields in folding.items() if name in kernels}
@@ -216,6 +242,12 @@ def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
     from hw.sim.fifo_depths import size_fifos, with_depths
     from hw.timing import measure
 
+    if (build.folder(FOLD) / STREAMED).is_file():
+        raise HardwareFileError(
+            f"{build.path}: expected a model that fits as a whole, got one that must be "
+            f"weight-streamed, which is estimated only (BUILD/{FOLD}/{STREAMED}); "
+            "use --until estimate, or a larger board"
+        )
     folding = _read_json(build.folder(FOLD) / FOLDING)["folding"]
     with finn_session(folder / "finn"):
         from qonnx.core.modelwrapper import ModelWrapper

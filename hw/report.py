@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw.build import ESTIMATE, FIFOS, FOLD, RTL, SYNTH, SYNTHESIZED, TIMING, board_of
+from hw.boards import Board
+from hw.build import ESTIMATE, FIFOS, FOLD, RTL, STREAMED, SYNTH, SYNTHESIZED, TIMING, board_of
 from hw.build import SOLUTION as SOLUTION_FILE
 from hw.build_folder import BuildFolder
 from hw.integer_model import write_atomically
@@ -47,6 +48,8 @@ def write_simulation(build: BuildFolder, result: Mapping[str, Any]) -> None:
 def collect(build: BuildFolder) -> Data:
     """All figures of a build, each under the word that says how it came about."""
     board, request = board_of(build), build.request
+    if (build.folder(FOLD) / STREAMED).is_file():
+        return _streamed(build, board)
     solution = _read(build.folder(FOLD) / SOLUTION_FILE)
     clock = float(request["clock_mhz"])
     operations = 2 * solution["macs"]
@@ -74,6 +77,35 @@ def collect(build: BuildFolder) -> Data:
     runs = [build.path / FOLDER / name for name in SIMULATIONS.values()]
     data["sentences"] = [_read(run) for run in runs if run.is_file()]
     return data
+
+
+def _streamed(build: BuildFolder, board: Board) -> Data:
+    """Figures of a model that only fits weight-streamed; all estimated or predicted."""
+    plan = _read(build.folder(FOLD) / STREAMED)
+    rates = [
+        {
+            "tokens": p["tokens"],
+            "latency_us": round(p["latency_s"] * 1e6, 2),
+            "tokens_per_s": round(p["tokens_per_s"]),
+            "sentences_per_s": round(p["sentences_per_s"]),
+            "binary_gops": round(1000 * p["tops"], 1),
+            "memory_bytes_per_s": round(p["bytes_per_s"]),
+        }
+        for p in plan["performance"]
+    ]
+    cycles = round(float(build.request["clock_mhz"]) * 1e6 / rates[-1]["tokens_per_s"], 1)
+    return {
+        "board": board.name,
+        "part": board.part,
+        "clock_mhz": float(build.request["clock_mhz"]),
+        "max_tokens": build.request["max_tokens"],
+        "binary_operations_per_token": 2 * plan["macs"],
+        "weight_streamed": {"reason": plan["reason"], "batch_tokens": plan["batch_tokens"]},
+        "estimated": _amounts(plan, board.budget)
+        | {"cycles_per_token": cycles, "limit": "weights that don't fit: all layers on one"},
+        "predicted": rates,
+        "sentences": [],
+    }
 
 
 def _amounts(solution: Mapping[str, Any], budget: Resources) -> Data:
@@ -126,6 +158,9 @@ def report_text(data: Mapping[str, Any]) -> str:
         "",
         *_resource_table(data),
     ]
+    if "weight_streamed" in data:
+        lines += ["", "## Weight-streamed", "", data["weight_streamed"]["reason"], ""]
+        lines += [f"- {rates}" for rates in data["predicted"]]
     if "simulated" in data:
         lines += ["", "## Speed", "", *_speed_table(data)]
     if data["sentences"]:

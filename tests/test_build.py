@@ -213,7 +213,10 @@ def test_fifos_go_to_luts_where_block_ram_runs_out(place: Path) -> None:
     deep = {name: replace(k, depth=700, ram="block") for name, k in design.fifos().items()}
     design = design.with_kernels(deep)
     board = load_board("pynq-z2")
-    assert place_fifos(design, board, {}) == deep
+    roomy = place_fifos(design, board, {})
+    assert all(fifo.ram == "block" and fifo.depth >= 700 for fifo in roomy.values())
+    assert all(fifo.bram18() == deep[name].bram18() for name, fifo in roomy.items())
+    assert any(fifo.depth > 700 for fifo in roomy.values())
     used = Resources.total(resources_of(k, "xc7") for k in design.instances.values()).bram18
     tight = replace(board, resources=replace(board.resources, bram18=used + 20 - 3))
     moved = [n for n, k in place_fifos(design, tight, {}).items() if k.ram == "distributed"]

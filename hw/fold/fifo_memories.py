@@ -8,6 +8,8 @@ from hw.design import Design
 from hw.kernels.stream import StreamFifo
 from hw.resources import Resources, resources_of
 
+SKID = 2  # beats that registers hold
+
 
 def place_fifos(design: Design, board: Board, fixed: Mapping[str, str]) -> dict[str, StreamFifo]:
     """The design's FIFOs with memories that keep it within a board, if they can.
@@ -38,7 +40,32 @@ def place_fifos(design: Design, board: Board, fixed: Mapping[str, str]) -> dict[
             break
         over -= fifos[name].bram18()
         fifos[name] = replace(fifos[name], ram="distributed")
-    return fifos
+    return {name: filled(fifo, board.family) for name, fifo in fifos.items()}
+
+
+def filled(fifo: StreamFifo, family: str) -> StreamFifo:
+    """As deep as its memories allow, up to twice as deep.
+
+    A depth that a few runs have found is just enough for those; what is left of its memories costs
+    nothing, and other runs may need it.
+    """
+
+    def same(depth: int) -> bool:
+        deeper = replace(fifo, depth=depth)
+        return _memories(deeper, family) == _memories(fifo, family)
+
+    low, high = fifo.depth, 2 * fifo.depth
+    if fifo.depth <= SKID:
+        return fifo
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if same(middle) else (low, middle - 1)
+    return replace(fifo, depth=low)
+
+
+def _memories(fifo: StreamFifo, family: str) -> tuple[int, int, int]:
+    used = resources_of(fifo, family)
+    return used.bram18, used.uram, fifo.lutram_lut()
 
 
 def _price(fifo: StreamFifo, family: str) -> float:
