@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("export", "write a run as an integer model", _add_export, _export),
         ("verify", "prove that every engine computes the same integers", _add_verify, _verify),
         ("build", "compile an export into an accelerator for a board", _add_build, _build),
+        ("package", "write a build as one file for its board", _add_package, _package),
         (
             "simulate",
             "run a built accelerator on sentences",
@@ -133,6 +134,12 @@ def _simulate(options: argparse.Namespace) -> int:
     from edgebert.hardware_commands import simulate
 
     return simulate(options)
+
+
+def _package(options: argparse.Namespace) -> int:
+    from edgebert.hardware_commands import package
+
+    return package(options)
 
 
 def _text(options: argparse.Namespace) -> int:
@@ -213,9 +220,10 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     add(
         "--engines",
         metavar="NAMES",
-        help="some of torch,ort,encoder,qonnx,fast and, with --build, finn,kernels,accelerator; "
-        "all by default",
+        help="some of torch,ort,encoder,qonnx,fast and, with --build, finn,kernels,accelerator,"
+        "virtual-board; all by default",
     )
+    add("--engine", metavar="NAME", dest="engines", help="the same with one")
     add("--build", metavar="BUILD", help="a build of the export: its graph and its RTL too")
     add("--run", metavar="RUN", help="the run that was exported, if it was moved since")
     add("--json", metavar="FILE", help="write the result to FILE")
@@ -257,6 +265,15 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     )
     add("--force", action="store_true", help="replace the build in --out")
     add("--json", metavar="FILE", help="write the report to FILE")
+
+
+def _add_package(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="EXPORT")
+    add("--build", required=True, metavar="BUILD", help="of that export")
+    add("--out", required=True, metavar="PACKAGE.zip")
+    add("--task", help="put the logits of this task's dev sentences in, to be compared there")
+    add("--data", metavar="DIR", help="folder of the task's files")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ ENGINES = {
     "finn": "finn graph",
     "kernels": "rtl kernels",
     "accelerator": "rtl accelerator",
+    "virtual-board": "virtual board",
 }
 
 
@@ -155,15 +156,24 @@ def verify(options: argparse.Namespace) -> int:
     split = scorer.encode(task.dev[: options.samples], "dev sentences", say)
     run = Path(options.run) if options.run else None
     engines = [torch_engine(path, export.manifest["source"], run), *file_engines(export)]
+    sentences, labels = sentences_of(split), split.labels
     if options.build is not None:
         from export.hardware_engines import build_engines
         from hw.build_folder import open_build
 
-        engines += build_engines(open_build(Path(options.build)), export.digest)
+        build = open_build(Path(options.build))
+        engines += build_engines(build, export)
+        longest = int(build.request["max_tokens"])
+        kept = [i for i, (ids, _) in enumerate(sentences) if len(ids) <= longest]
+        if len(kept) < len(sentences):
+            left = len(sentences) - len(kept)
+            say(f"note: {left} sentences of more than the build's {longest} tokens are left out")
+        sentences = [sentences[i] for i in kept]
+        labels = None if labels is None else labels[kept]
     report = verify(
         path,
-        sentences_of(split),
-        split.labels,
+        sentences,
+        labels,
         chosen_engines(engines, options.engines),
         progress=say if sys.stderr.isatty() else None,
     )

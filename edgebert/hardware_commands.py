@@ -65,6 +65,34 @@ def simulate(options: argparse.Namespace) -> int:
     return 0 if result["mismatches"] == 0 else 1
 
 
+def package(options: argparse.Namespace) -> int:
+    """`edgebert package`."""
+    from edgebert.scoring import open_scorer, sentences_of
+    from edgebert.tasks import load_task
+    from export.hardware_engines import check_build
+    from export.package import load_export
+    from export.sessions import OrtSession
+    from hw.board_build import board_build
+    from hw.build_folder import open_build
+    from hw.pynq.packager import write_package
+
+    export, build = load_export(Path(options.path)), open_build(Path(options.build))
+    check_build(build, export)
+    contents = board_build(build)
+    expected: list[Any] = []
+    if options.task is not None:
+        scorer = open_scorer(export.path)
+        split = scorer.encode(load_task(options.task, options.data).dev, "dev sentences", say)
+        fitting = [s for s in sentences_of(split) if len(s[0]) <= contents.max_tokens]
+        logits = OrtSession(export.path / "fast.onnx").logits(fitting)
+        expected = list(zip(fitting, logits, strict=True))
+    digest = write_package(Path(options.out), export.path, contents, expected)
+    print(f"{options.out}: sha256 of its SHA256SUMS {digest}")
+    if contents.bitstream is None:
+        say("note: no bitstream in it: bitstreams are not built yet")
+    return 0
+
+
 def _summary(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of the main figures."""
     from hw.resources.amount import LABELS

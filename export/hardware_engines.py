@@ -1,38 +1,43 @@
 """The rungs of the verification ladder that a build adds: FINN's graph, each kernel, all of it."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from export.accelerator import embeddings, logits
+from export.package import Export
 from export.sessions import Integers, Sentence
 from export.verify import Engine, NotRun
+from hw.board_build import board_build, start_board
 from hw.build import DESIGN, DESIGN_FOLDER, FINAL, LOWER, MODEL, RTL
 from hw.build_folder import BuildFolder
 from hw.design import Design, load_design
 from hw.errors import HardwareFileError
 from hw.integer_model import IntegerModel, load_integer_model
 from hw.kernels.stream import StreamFifo, StreamFork, WidthConverter
+from hw.pynq.edgebert_board.classifier import Classifier
+from hw.pynq.edgebert_board.package import open_package
+from hw.pynq.edgebert_board.tokenizer import Encoding
+from hw.pynq.packager import write_package
 from hw.reference import float_product, run, run_embedding
 from hw.sim import bench
 from hw.sim.accelerator import simulate
 from hw.sim.beats import Beats
 from hw.stream_tensors import from_beats, tensors_of, to_beats
 
+TIMEOUT_S = 3600.0  # for a run of the simulated board
 MAX_IDLE = 100_000  # cycles without a beat after which a kernel stands still
 
 
-def build_engines(build: BuildFolder, export_sha256: str) -> list[Engine | NotRun]:
-    """The rungs of a build.
+def build_engines(build: BuildFolder, export: Export) -> list[Engine | NotRun]:
+    """The rungs of a build of an export.
 
     Raises:
         HardwareFileError: it was built from another export, or isn't finished.
     """
-    if build.request["export"] != export_sha256:
-        raise HardwareFileError(
-            f"{build.path}: expected a build of this export, got one of another; build it again"
-        )
+    check_build(build, export)
     folder = build.folder(RTL)
     model = load_integer_model(build.folder(LOWER) / MODEL)
 
@@ -55,7 +60,16 @@ def build_engines(build: BuildFolder, export_sha256: str) -> list[Engine | NotRu
             has_logits=False,
         ),
         Engine("rtl accelerator", lambda: AcceleratorSession(design(), model), prefix=None),
+        Engine("virtual board", lambda: BoardSession(export, build), prefix=None),
     ]
+
+
+def check_build(build: BuildFolder, export: Export) -> None:
+    """Raise HardwareFileError unless a build is of this export."""
+    if build.request["export"] != export.digest:
+        raise HardwareFileError(
+            f"{build.path}: expected a build of this export, got one of another; build it again"
+        )
 
 
 class AcceleratorSession:
@@ -72,6 +86,28 @@ class AcceleratorSession:
 
     def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
         raise NotImplementedError("the accelerator shows its last residual only")
+
+
+class BoardSession:
+    """The board's own driver and host code, on the accelerator in its shell in Verilator."""
+
+    def __init__(self, export: Export, build: BuildFolder) -> None:
+        self.export = export
+        self.build = build
+
+    def logits(self, sentences: Sequence[Sentence]) -> Integers:
+        """int64 (sentences, labels), from a package as it goes onto a board."""
+        encodings = [Encoding(list(ids), list(types), False) for ids, types in sentences]
+        with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
+            path = Path(scratch) / "package.zip"
+            write_package(path, self.export.path, board_build(self.build))
+            with open_package(path) as package:
+                board = start_board(self.build)
+                with Classifier(package, board, timeout_s=TIMEOUT_S) as classifier:
+                    return classifier.logits(encodings)
+
+    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
+        raise NotImplementedError("the board shows its last residual only")
 
 
 class KernelSession:

@@ -278,10 +278,11 @@ def _generate(build: BuildFolder, folder: Path, say: Say) -> None:
 
     board, depths = board_of(build), _read_json(build.folder(FIFOS) / DEPTHS)
     properties = {
-        "model_sha256": _sha256(build.folder(LOWER) / MODEL),
+        "model_hash": _sha256(build.folder(LOWER) / MODEL),
         "board": board.name,
         "part": board.part,
         "clock_mhz": build.request["clock_mhz"],
+        "clock_khz": round(1000 * build.request["clock_mhz"]),
     }
     with finn_session(folder / "finn"):
         from qonnx.core.modelwrapper import ModelWrapper

@@ -109,20 +109,20 @@ def test_a_changed_weight_is_a_difference(
 
 def test_the_ladder_has_the_builds_rungs(place: Path) -> None:
     export = load_export(place / "export")
-    engines = build_engines(open_build(place / "build"), export.digest)
+    engines = build_engines(open_build(place / "build"), export)
     sentences = random_sentences(4, export.model, [1, 12, 5])
     report = verify(export.path, sentences, engines=engines, intermediate_samples=2)
     rows = {row.engine: row for row in report.rows}
     assert report.ok
-    assert {"finn graph", "rtl kernels", "rtl accelerator"} <= rows.keys()
-    assert rows["rtl accelerator"].sentences == 3
+    assert {"finn graph", "rtl kernels", "rtl accelerator", "virtual board"} <= rows.keys()
+    assert rows["rtl accelerator"].sentences == rows["virtual board"].sentences == 3
     assert rows["rtl kernels"].integers > 1000 < rows["finn graph"].integers
 
 
 def test_another_exports_build_is_refused(place: Path, tmp_path: Path) -> None:
     other = write_export(tmp_path / "other", random_integer_model(seed=5))
     with pytest.raises(Exception, match="expected a build of this export, got one of another"):
-        build_engines(open_build(place / "build"), other.digest)
+        build_engines(open_build(place / "build"), other)
 
 
 def test_the_same_command_goes_on_and_another_is_refused(
