@@ -17,7 +17,7 @@ from hw.boards import Board
 from hw.build_folder import BuildFolder, Say, Step
 from hw.design import Design, load_design
 from hw.errors import HardwareFileError, ParameterError
-from hw.fold.fifo_memories import place_fifos
+from hw.fold.fifo_memories import place_fifos, waiting_room
 from hw.fold.given import given_solution
 from hw.fold.solver import DoesNotFit, Solution, rate, solve
 from hw.integer_model import IntegerModel, load_integer_model, write_atomically
@@ -219,7 +219,11 @@ def _stream(build: BuildFolder, folder: Path, reason: str) -> None:
     request = build.request
     model = load_integer_model(build.folder(LOWER) / MODEL)
     sizes = replace(model.dimensions, max_tokens=request["max_tokens"])
-    plan = choose(sizes, model.formats, board_of(build), clock_mhz=request["clock_mhz"])
+    try:
+        plan = choose(sizes, model.formats, board_of(build), clock_mhz=request["clock_mhz"])
+    except DoesNotFit as error:
+        streamed = str(error).removeprefix("board: ")
+        raise ParameterError(f"{reason}; weight-streamed: {streamed}") from None
     lengths = sorted({length for length in STREAMED_LENGTHS if length < sizes.max_tokens})
     content = {
         "reason": reason,
@@ -261,9 +265,11 @@ def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
         design = design_of(build_graph(model, {}), name=NAME, properties={})
     rams = {name: fields["ram"] for name, fields in folding.items() if "ram" in fields}
     found = size_fifos(design, report=lambda line: say(f"  {line}"))
-    sized = with_depths(design, {name: int(fields["depth"]) for name, fields in found.items()})
-    styles = {name: replace(sized.fifos()[name], ram=str(f["ram"])) for name, f in found.items()}
-    sized = sized.with_kernels(styles)
+    least = waiting_room(design)
+    sized = with_depths(
+        design,
+        {name: max(int(entry["depth"]), least.get(name, 0)) for name, entry in found.items()},
+    )
     sized = sized.with_kernels(place_fifos(sized, board_of(build), rams))
     depths = {name: {"depth": k.depth, "ram": k.ram} for name, k in sized.fifos().items()}
     _write_json(folder / DEPTHS, depths)

@@ -223,3 +223,15 @@ def test_fifos_go_to_luts_where_block_ram_runs_out(place: Path) -> None:
     assert 1 <= len(moved) <= 3
     kept = place_fifos(design, tight, {moved[0]: "block"})
     assert kept[moved[0]].ram == "block"
+
+
+def test_half_a_longest_sentence_can_wait_before_an_attention(place: Path) -> None:
+    from hw.fold.fifo_memories import waiting_room
+
+    design = load_design(place / "build" / "rtl" / "design" / "design.json")
+    least = waiting_room(design)
+    assert len(least) == 2 * 3  # layers, and query, key, value
+    for name, depth in least.items():
+        fifo = design.fifos()[name]
+        assert depth * fifo.width == 6 * 32  # half of 12 tokens, 32 channels
+        assert fifo.depth >= depth
