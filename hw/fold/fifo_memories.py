@@ -18,8 +18,8 @@ def waiting_room(design: Design) -> dict[str, int]:
 
     A sentence waits in an attention until all of it has come and those before it are done. To lose
     no cycle, an attention and what stands before it must hold as many tokens as the longest
-    sentence has. Its banks hold sentences, which may be short: these FIFOs hold the rest. Runs of a few
-    sentences don't show it (mini on SST-2: 282 cycles a token without, 260 with it, of 256).
+    sentence has. Its banks hold sentences, which may be short: these FIFOs hold the rest. Runs of
+    few sentences don't show it (mini on SST-2: 282 cycles a token without, 260 with it, of 256).
     """
     depths = {}
     for name, kernel in design.instances.items():
