@@ -108,9 +108,14 @@ def load_cycles(encoder: StreamedEncoder, memory: Memory, beats: int) -> int:
     return round(beats / rate)
 
 
-def gap_cycles(encoder: StreamedEncoder, memory: Memory) -> int:
-    """Cycles between two passes in which weights of one bank come: some wait at the port."""
-    waiting = memory.latency + AHEAD + BURST_BYTES * 8 // encoder.load_bits
+def gap_cycles(encoder: StreamedEncoder, memory: Memory, idle: float) -> int:
+    """Cycles between two passes in which weights of one bank come.
+
+    Some wait at the port: as many as came in the `idle` cycles for which the memory has waited for
+    the pass to end.
+    """
+    room = memory.latency + AHEAD + BURST_BYTES * 8 // encoder.load_bits
+    waiting = min(room, int(idle / max(1, load_cycles(encoder, memory, 1))))
     slow = load_cycles(encoder, memory, max(0, encoder.gap_beats - waiting))
     return max(encoder.gap_beats, slow)
 
@@ -134,14 +139,14 @@ def schedule(
     what goes to memories of one bank comes when the pass has ended. `passes`: of each batch, if
     known.
     """
-    gap = gap_cycles(encoder, memory)
     load = load_cycles(encoder, memory, encoder.image_beats - encoder.gap_beats) + memory.latency
     if passes is None:
         passes = [pass_cycles(encoder, lengths) for lengths in batches]
-    loaded, end, ends, waits = float(load), 0.0, [], 0.0
+    loaded, end, ends, waits, gap = float(load), 0.0, [], 0.0, 0
     for lengths, compute in zip(batches, passes, strict=True):
         part = loop_bytes(encoder, sum(lengths))
         for layer in range(encoder.layers):
+            gap = gap_cycles(encoder, memory, max(0.0, end - loaded))
             start = max(end, loaded) + gap + SWAP
             waits += max(0.0, loaded - end) + gap
             moved = part * ((layer > 0) + (layer < encoder.layers - 1))
