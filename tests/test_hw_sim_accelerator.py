@@ -271,6 +271,7 @@ def trained_case(tmp_path: Path, texts: Sequence[str], max_tokens: int = 64) -> 
     return make_case(model, design, [(e.input_ids, e.token_type_ids) for e in encoded])
 
 
+@pytest.mark.slow
 def test_a_trained_model_on_real_sentences(tmp_path: Path) -> None:
     case = trained_case(tmp_path, TEXTS)
     check_case(case)
