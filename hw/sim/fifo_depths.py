@@ -5,6 +5,9 @@ with tokens that come at the pace of the slowest kernel, shows how many beats ea
 with these depths nothing is lost. Then depths are halved, those of equal role in all layers
 together, as long as no mix of sentences takes longer than `TOLERANCE` allows; so halving any of
 them once more costs throughput, or stops the design. Large ones are then searched more finely.
+
+Of more than two layers, two are simulated for that (hw/sim/two_layers.py), and all of them at the
+end, with stalls.
 """
 
 import os
@@ -22,6 +25,7 @@ from hw.kernels.stream import StreamFifo, takes_block_ram
 from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.bench import SimulationError, Stalls
 from hw.sim.pace import ideal_cycles
+from hw.sim.two_layers import layers, two_layers
 from hw.sim.usage import AcceleratorResult
 from hw.sim.verilator import Simulation
 from hw.stitch import fifo_capacity
@@ -31,6 +35,7 @@ LEAST = 2  # beats: a skid buffer
 FINE_DEPTH = 64  # from here on a depth is searched to an eighth, not to a half
 WORKERS = os.cpu_count() or 1
 SPARE_CYCLES = 1000  # between the cycles that count and those of a run
+LENGTHS = "attention_length_fifo"  # role of those that lengths of sentences wait in
 STALLS = Stalls(seed=7, share=0.3, burst=20)
 
 T = TypeVar("T")
@@ -95,16 +100,16 @@ def size_fifos(
         ToolError: Verilator or the compiler is missing.
     """
     mixes = mixes or sentence_mixes(design)
-    design = with_depths(design, unlimited(design))
-    simulation = build_accelerator(design)  # serves all depths
-    sizing = _Sizing(design, simulation, mixes, report)
+    small = two_layers(design)
+    small = with_depths(small, unlimited(small))
+    sizing = _Sizing(small, build_accelerator(small), mixes, report)  # serves all depths
     sizing.start()
     sizing.halve(sizing.by_size())
     for role in sizing.by_size():
         sizing.refine(role)
     sizing.halve(sizing.by_size())
-    depths = sizing.depths()
-    final = with_depths(design, depths)
+    final = with_depths(design, _all_layers(design, sizing.found))
+    simulation = build_accelerator(final)
     for lengths in mixes:
         _simulate(final, simulation, lengths, STALLS)  # raises if it stops
     return {name: _fields(fifo) for name, fifo in final.fifos().items()}
@@ -126,6 +131,18 @@ def with_depths(design: Design, depths: Mapping[str, int]) -> Design:
     """The design with other depths of some FIFOs."""
     fifos = design.fifos()
     return design.with_kernels({n: replace(fifos[n], depth=depth) for n, depth in depths.items()})
+
+
+def _all_layers(design: Design, found: Mapping[str, int]) -> dict[str, int]:
+    """Depths of every FIFO, from those that two layers need.
+
+    A length waits while its sentence passes the layers before, so its FIFO is as many times deeper.
+    """
+    passed = max(1, layers(design) - 1)
+    return {
+        name: found[role(name)] * (passed if role(name) == LENGTHS else 1)
+        for name in design.fifos()
+    }
 
 
 def unlimited(design: Design) -> dict[str, int]:
@@ -196,10 +213,6 @@ class _Sizing:
             middle = (low + self.found[role]) // 2
             if not self._try({role: middle}):
                 self.failed[role] = middle
-
-    def depths(self) -> dict[str, int]:
-        """The depth of every FIFO."""
-        return self._all(self.found)
 
     def _all(self, found: Mapping[str, int]) -> dict[str, int]:
         return {name: found[role(name)] for name in self.design.fifos()}
