@@ -1,16 +1,20 @@
 """The command line. Heavy packages are imported inside each subcommand only."""
 
 import argparse
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from edgebert import __version__
 from edgebert.errors import UserError
 from hw.errors import HardwareFileError, ParameterError, ToolError
+from hw.pynq.edgebert_board.errors import BoardError
 
 OK, DIFFERENCE, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = build_parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        with _terminated_like_interrupted():
+            return command(options)
     except SystemExit as stop:  # --help, --version
         return stop.code if isinstance(stop.code, int) else OK
     except KeyboardInterrupt as stop:
@@ -81,6 +86,26 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--debug", action="store_true", help="show a traceback on errors")
         command.set_defaults(command=run)
     return parser
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: in one line, its programs ended with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    here, before = os.getpid(), signal.getsignal(signal.SIGTERM)
+
+    def interrupt(number: int, frame: object) -> None:
+        if os.getpid() != here:  # a forked process, which its pool ends like this
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bound_spinning() -> None:
@@ -312,11 +337,12 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
 
 def _one_line(error: Exception) -> str | None:
     """What to tell the user of an error that is not a defect of edgebert, else None."""
-    if isinstance(error, UserError | HardwareFileError | ParameterError | ToolError):
+    if isinstance(error, UserError | HardwareFileError | ParameterError | ToolError | BoardError):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and (error.filename or error.errno in NO_SPACE):
+        name = error.filename2 or error.filename or "writing"  # of a copy, where it goes to
         advice = "; free some space" if error.errno in NO_SPACE else ""
-        return f"{error.filename or 'writing'}: expected access, got: {error.strerror}{advice}"
+        return f"{name}: expected access, got: {error.strerror}{advice}"
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which may not be imported here
         return "expected to fit into the device's memory, got too much; use a smaller --batch-size"
     return None

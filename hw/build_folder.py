@@ -106,16 +106,27 @@ def start_build(path: Path, request: Mapping[str, Any], *, force: bool = False) 
     plain = json.loads(json.dumps(dict(request)))
     if (path / STATE).is_file():
         if force:
-            shutil.rmtree(path)
-        else:
-            build = open_build(path)
-            _check_request(path, build.request, plain)
-            return build
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            return _start_again(path, plain)
+        build = open_build(path)
+        _check_request(path, build.request, plain)
+        return build
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise HardwareFileError(f"{path}: expected a new folder or a build, got something else")
     path.mkdir(parents=True, exist_ok=True)
     build = BuildFolder(path, plain, {})
     _save(build)
+    return build
+
+
+def _start_again(path: Path, request: Mapping[str, Any]) -> BuildFolder:
+    """A build without steps in the folder of another; an interruption leaves one or the other."""
+    build = BuildFolder(path, request, {})
+    _save(build)
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != STATE:
+            entry.unlink()
     return build
 
 
@@ -128,27 +139,35 @@ def run_steps(build: BuildFolder, steps: Sequence[Step], say: Say) -> BuildFolde
     """
     with _locked(build.path):
         for step in steps:
-            if step.name in build.steps:
-                build.folder(step.name)
-                say(f"{step.name}: done before")
-                continue
-            say(f"{step.name}: {step.what}")
-            folder = build.path / step.name
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            begin = time.perf_counter()
             try:
-                step.run(build, folder, say)
+                build = _run_step(build, step, say)
             except KeyboardInterrupt:
+                finished = ", ".join(build.steps) or "none"
                 raise KeyboardInterrupt(
-                    f"stopped in step {step.name}; the same command goes on from there"
+                    f"stopped in step {step.name}, finished before: {finished}; the same command "
+                    "goes on from there"
                 ) from None
-            seconds = round(time.perf_counter() - begin, 1)
-            done = {"seconds": seconds, "files": _hashes(folder)}
-            build = BuildFolder(build.path, build.request, {**build.steps, step.name: done})
-            _save(build)
-            say(f"{step.name}: {seconds} s")
     return build
+
+
+def _run_step(build: BuildFolder, step: Step, say: Say) -> BuildFolder:
+    """The build with a step finished."""
+    if step.name in build.steps:
+        build.folder(step.name)
+        say(f"{step.name}: done before")
+        return build
+    say(f"{step.name}: {step.what}")
+    folder = build.path / step.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    begin = time.perf_counter()
+    step.run(build, folder, say)
+    seconds = round(time.perf_counter() - begin, 1)
+    done = {"seconds": seconds, "files": _hashes(folder)}
+    finished = BuildFolder(build.path, build.request, {**build.steps, step.name: done})
+    _save(finished)
+    say(f"{step.name}: {seconds} s")
+    return finished
 
 
 def _check_request(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

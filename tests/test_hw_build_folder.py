@@ -46,7 +46,9 @@ def test_what_stops_in_mid_step_goes_on_there(tmp_path: Path, error: BaseExcepti
     with pytest.raises(type(error)) as caught:
         run_steps(build, [step("a", calls), step("b", calls, error)], str)
     if isinstance(error, KeyboardInterrupt):
-        assert str(caught.value) == "stopped in step b; the same command goes on from there"
+        assert str(caught.value) == (
+            "stopped in step b, finished before: a; the same command goes on from there"
+        )
     stopped = open_build(tmp_path / "x")
     assert list(stopped.steps) == ["a"]
     with pytest.raises(HardwareFileError, match="expected a build with the step b, got a; run"):
