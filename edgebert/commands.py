@@ -168,6 +168,8 @@ def verify(options: argparse.Namespace) -> int:
         if len(kept) < len(sentences):
             left = len(sentences) - len(kept)
             say(f"note: {left} sentences of more than the build's {longest} tokens are left out")
+        if not kept:
+            raise UserError(f"--build: expected sentences of at most {longest} tokens, got none")
         sentences = [sentences[i] for i in kept]
         labels = None if labels is None else labels[kept]
     report = verify(
@@ -233,9 +235,12 @@ def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]
         return list(engines)
     known = [*ENGINES, "reference"]  # the reference always runs: it is the judge
     wanted = [name.strip() for name in names.split(",")]
+    there = {engine.name for engine in engines}
     for name in wanted:
         if name not in known:
             raise UserError(f"--engines: expected some of {', '.join(known)}, got {name!r}")
+        if name in ENGINES and ENGINES[name] not in there:
+            raise UserError(f"--engines: expected --build BUILD with {name}, got none")
     return [engine for engine in engines if engine.name in [ENGINES.get(name) for name in wanted]]
 
 

@@ -17,6 +17,11 @@ def embeddings(model: IntegerModel, sentences: Sequence[Sentence]) -> list[Integ
     return [run_embedding(model, *sentence)["embedding.residual"] for sentence in sentences]
 
 
+def last_residual(model: IntegerModel) -> str:
+    """The name of the tensor that leaves the accelerator."""
+    return f"layer.{model.dimensions.layers - 1}.ffn_norm.residual"
+
+
 def logits(model: IntegerModel, residuals: Sequence[Integers]) -> Integers:
     """Logits (sentences, labels) of the last layers' residuals: what the host makes of them."""
     rows = [run_head(model, residual, float_product)["logits"] for residual in residuals]

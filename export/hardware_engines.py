@@ -1,12 +1,14 @@
 """The rungs of the verification ladder that a build adds: FINN's graph, each kernel, all of it."""
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from export.accelerator import embeddings, logits
+from export.accelerator import embeddings, last_residual, logits
 from export.package import Export
 from export.sessions import Integers, Sentence
 from export.verify import Engine, NotRun
@@ -17,7 +19,9 @@ from hw.design import Design, load_design
 from hw.errors import HardwareFileError
 from hw.integer_model import IntegerModel, load_integer_model
 from hw.kernels.stream import StreamFifo, StreamFork, WidthConverter
+from hw.pynq.edgebert_board.bench import latency, rates, spread, throughput
 from hw.pynq.edgebert_board.classifier import Classifier
+from hw.pynq.edgebert_board.driver import Counters
 from hw.pynq.edgebert_board.package import open_package
 from hw.pynq.edgebert_board.tokenizer import Encoding
 from hw.pynq.packager import write_package
@@ -25,10 +29,13 @@ from hw.reference import float_product, run, run_embedding
 from hw.sim import bench
 from hw.sim.accelerator import simulate
 from hw.sim.beats import Beats
+from hw.sim.usage import AcceleratorResult
 from hw.stream_tensors import from_beats, tensors_of, to_beats
 
 TIMEOUT_S = 3600.0  # for a run of the simulated board
 MAX_IDLE = 100_000  # cycles without a beat after which a kernel stands still
+ALONE = 8  # sentences that latency is measured on, one by one
+GROUP = 64  # sentences of which all tensors are kept at a time
 
 
 def build_engines(build: BuildFolder, export: Export) -> list[Engine | NotRun]:
@@ -78,11 +85,31 @@ class AcceleratorSession:
     def __init__(self, design: Design, model: IntegerModel) -> None:
         self.design = design
         self.model = model
+        self._inputs: list[Integers] = []
+        self._result: AcceleratorResult | None = None
 
     def logits(self, sentences: Sequence[Sentence]) -> Integers:
         """int64 (sentences, labels); all sentences back to back."""
-        result = simulate(self.design, embeddings(self.model, sentences))
-        return logits(self.model, result.residuals)
+        self._inputs = embeddings(self.model, sentences)
+        self._result = simulate(self.design, self._inputs)
+        return logits(self.model, self._result.residuals)
+
+    def tensors(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Integers]]:
+        """The last residual of each sentence, of the run that gave the logits."""
+        if self._result is not None:
+            for residual in self._result.residuals:
+                yield {last_residual(self.model): residual}
+
+    def figures(self) -> dict[str, Any]:
+        """Cycles of the logits' run, first beat to last; of sentences alone."""
+        if self._result is None:
+            return {}
+        lengths, clock = self._result.lengths, int(self.design.properties["clock_khz"]) * 1000
+        counters = Counters(cycles=self._result.cycles, tokens=sum(lengths), sentences=len(lengths))
+        alone = [1e3 * simulate(self.design, [x]).cycles / clock for x in self._inputs[:ALONE]]
+        single = {"sentences": len(alone), "hardware_ms": spread(alone)}
+        rate = {k: v for k, v in rates(counters, clock).items() if not k.endswith("_stalls")}
+        return {"throughput": rate, "latency": single}
 
     def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
         raise NotImplementedError("the accelerator shows its last residual only")
@@ -94,20 +121,52 @@ class BoardSession:
     def __init__(self, export: Export, build: BuildFolder) -> None:
         self.export = export
         self.build = build
+        self._figures: dict[str, Any] = {}
 
     def logits(self, sentences: Sequence[Sentence]) -> Integers:
-        """int64 (sentences, labels), from a package as it goes onto a board."""
-        encodings = [Encoding(list(ids), list(types), False) for ids, types in sentences]
+        """int64 (sentences, labels), as deployed: of each sentence the first token leaves."""
+        encodings = _encodings(sentences)
+        with self._classifier() as classifier:
+            found, rate = throughput(classifier, encodings)
+            self._figures = _hardware(rate, latency(classifier, encodings[:ALONE]))
+        return found
+
+    def tensors(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Integers]]:
+        """All that is seen outside the accelerator, in a run that gives all tokens."""
+        last, encodings = last_residual(self.export.model), _encodings(sentences)
+        with self._classifier() as classifier:
+            for start in range(0, len(encodings), GROUP):
+                yield from classifier.tensors(encodings[start : start + GROUP], last)
+
+    def figures(self) -> Mapping[str, Any]:
+        """What the hardware counted in the logits' run."""
+        return self._figures
+
+    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
+        raise NotImplementedError("the board shows what leaves the accelerator only")
+
+    @contextlib.contextmanager
+    def _classifier(self) -> Iterator[Classifier]:
+        """A package as it goes onto a board, on a board that is simulated."""
         with tempfile.TemporaryDirectory(prefix="edgebert-") as scratch:
             path = Path(scratch) / "package.zip"
             write_package(path, self.export.path, board_build(self.build))
             with open_package(path) as package:
                 board = start_board(self.build)
                 with Classifier(package, board, timeout_s=TIMEOUT_S) as classifier:
-                    return classifier.logits(encodings)
+                    yield classifier
 
-    def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
-        raise NotImplementedError("the board shows its last residual only")
+
+def _encodings(sentences: Sequence[Sentence]) -> list[Encoding]:
+    return [Encoding(list(ids), list(types), False) for ids, types in sentences]
+
+
+def _hardware(rate: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures without those of the host, whose time is the simulator's here."""
+    return {
+        "throughput": {k: v for k, v in rate.items() if k != "seconds" and "host" not in k},
+        "latency": {k: v for k, v in single.items() if "host" not in k},
+    }
 
 
 class KernelSession:

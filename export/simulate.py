@@ -9,7 +9,7 @@ from edgebert import metrics
 from edgebert.scoring import sentences_of
 from edgebert.tasks import load_task
 from edgebert.tokenizer import Tokenizer
-from export.accelerator import embeddings, logits, onnxruntime_encoder, spread
+from export.accelerator import embeddings, last_residual, logits, onnxruntime_encoder, spread
 from export.package import golden_sentences
 from export.sessions import Integers, Sentence
 from export.tally import Tally
@@ -75,8 +75,8 @@ def simulate_sentences(
         progress=None if progress is None else lambda at: _tell(progress, at),
     )
     seconds = time.perf_counter() - begin
-    name = f"layer.{model.dimensions.layers - 1}.ffn_norm.residual"
-    report = {"task": task or GOLDEN, **_comparison(name, expected, result.residuals)}
+    compared = _comparison(last_residual(model), expected, result.residuals)
+    report = {"task": task or GOLDEN, "manifest_sha256": build.request["export"], **compared}
     if labels is not None and not model.config.get("regression"):
         scored = logits(model, result.residuals).argmax(axis=1)
         metric = str(model.config.get("metric") or metrics.main_metric(str(task), False))

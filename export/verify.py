@@ -6,10 +6,10 @@ sentences. The plain reference of hw/reference.py is the judge.
 
 import io
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +34,17 @@ class Session(Protocol):
 
     def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:
         """Tensors of one sentence by their names in docs/arithmetic.md, without batch axis."""
+
+
+@runtime_checkable
+class AcceleratorRun(Protocol):
+    """An engine that runs every sentence on an accelerator, and shows all that leaves it."""
+
+    def tensors(self, sentences: Sequence[Sentence]) -> Iterator[dict[str, Integers]]:
+        """Of each sentence the tensors by their names, in the order of execution."""
+
+    def figures(self) -> Mapping[str, Any]:
+        """`throughput` and `latency` of the logits' run, as docs/build.md describes them."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,19 @@ class _Judge:
                 indices.append(wrong)  # to find the tensor where it begins
         for index in indices:
             self._compare_tensors(engine, session, index, tally)
-        return tally.row(engine.name, sentences, time.perf_counter() - start, score)
+        figures: Mapping[str, Any] = {}
+        if isinstance(session, AcceleratorRun):
+            self._compare_outputs(session, tally)
+            figures = session.figures()
+        row = tally.row(engine.name, sentences, time.perf_counter() - start, score)
+        return replace(row, figures=figures)
+
+    def _compare_outputs(self, session: AcceleratorRun, tally: Tally) -> None:
+        """What leaves the accelerator, of every sentence."""
+        found = session.tensors(self.sentences)
+        for index, (sentence, got) in enumerate(zip(self.sentences, found, strict=True)):
+            expected = run(self.model, *sentence, float_product)
+            tally.compare_all(index, {n: v for n, v in expected.items() if n in got}, got)
 
     def _compare_tensors(self, engine: Engine, session: Session, index: int, tally: Tally) -> None:
         expected = {

@@ -1,7 +1,8 @@
 """What a verification found: a row per engine, as text and as JSON."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -38,6 +39,7 @@ class Row:
     seconds: float = 0.0
     first: Difference | None = None
     not_run: str | None = None  # the reason
+    figures: Mapping[str, Any] = field(default_factory=dict)  # throughput, latency of accelerators
 
     @property
     def status(self) -> str:
@@ -72,7 +74,8 @@ class Report:
             ]
             table.append("  ".join([*cells, line[-1]]))
         differences = [f"{row.engine}: first at {row.first}" for row in self.rows if row.first]
-        return "\n".join(table + differences)
+        speeds = [f"{row.engine}: {_speed(row.figures)}" for row in self.rows if row.figures]
+        return "\n".join(table + speeds + differences)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a JSON file."""
@@ -95,6 +98,14 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.engine, *counts, score, f"{row.seconds:.1f}", row.status)
 
 
+def _speed(figures: Mapping[str, Any]) -> str:
+    rate, single = figures["throughput"], figures["latency"]["hardware_ms"]
+    return (
+        f"{rate['tokens_per_second']:,.0f} tokens/s, {rate['cycles_per_token']:.2f} cycles a token "
+        f"at {rate['clock_hz'] / 1e6:g} MHz, {single['median']:.3f} ms a sentence (simulated)"
+    )
+
+
 def _plain(row: Row) -> dict[str, Any]:
     data: dict[str, Any] = {"engine": row.engine, "status": row.status}
     if row.not_run is None:
@@ -105,6 +116,7 @@ def _plain(row: Row) -> dict[str, Any]:
             "score": row.score,
             "seconds": round(row.seconds, 3),
         }
+    data |= row.figures
     if row.first:
         data["first_difference"] = {**vars(row.first), "index": list(row.first.index)}
     return data

@@ -3,17 +3,22 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgebert.cli import main
+from export import hardware_engines
 from export.hardware_engines import build_engines
 from export.package import load_export, write_export
 from export.verify import verify
 from export.verify_report import Row
-from hw.build_folder import open_build
+from hw.board_build import start_board
+from hw.build_folder import BuildFolder, open_build
 from hw.design import load_design
 from hw.fold.fifo_memories import place_fifos
+from hw.pynq.edgebert_board.driver import Accelerator
+from hw.sim.virtual_board import VirtualBoard
 from tests.models import random_integer_model, random_sentences
 from tests.test_cli import error_of
 
@@ -125,6 +130,94 @@ def test_the_ladder_has_the_builds_rungs(place: Path) -> None:
     rows = climb(place, "finn graph", "rtl accelerator", "virtual board")
     assert rows["rtl accelerator"].sentences == rows["virtual board"].sentences == 3
     assert rows["finn graph"].integers > 1000
+    tokens, hidden, labels = 18, 32, 2
+    assert rows["rtl accelerator"].integers == tokens * hidden + 3 * labels
+    heads = 3 * (3 * hidden + labels)  # pooler.input, .accumulator, .output; logits
+    assert rows["virtual board"].integers == 3 * tokens * hidden + heads + 3 * labels
+    for name in ("rtl accelerator", "virtual board"):
+        rate, single = (rows[name].figures[key] for key in ("throughput", "latency"))
+        assert (rate["tokens"], rate["sentences"], rate["clock_hz"]) == (tokens, 3, 100_000_000)
+        assert rate["cycles_per_token"] == rate["cycles"] / tokens > 100
+        assert rate["tokens_per_second"] == pytest.approx(1e8 / rate["cycles_per_token"])
+        assert 0 < single["hardware_ms"]["median"] < 1e3 * rate["hardware_seconds"]
+
+
+def with_data(place: Path) -> list[str]:
+    """Options of a task with sentences of 3 to 11 tokens, and longer ones."""
+    place.joinpath("data").mkdir(exist_ok=True)
+    rows = [f"{'word7 ' * (1 + i % 12)},{i % 2}\n" for i in range(24)]
+    for name in ("train", "dev"):
+        (place / "data" / f"{name}.csv").write_text("text,label\n" + "".join(rows))
+    return ["--task", "csv", "--data", str(place / "data")]
+
+
+def test_the_virtual_board_is_verified_on_a_dev_set(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = place / "verified.json"
+    arguments = ["verify", str(place / "export"), "--build", str(place / "build")]
+    arguments += [*with_data(place), "--engine", "virtual-board", "--json", str(result)]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "note: 4 sentences of more than the build's 12 tokens are left out" in err
+    row = {row["engine"]: row for row in json.loads(result.read_text())["engines"]}["virtual board"]
+    assert row["sentences"] == 20 and row["mismatches"] == 0 and row["score"] is not None
+    assert f"virtual board: {row['throughput']['tokens_per_second']:,.0f} tokens/s" in out
+    assert row["throughput"]["tokens"] == sum(2 * (n + 2) for n in range(1, 11))
+
+
+def test_a_wrong_integer_of_any_token_is_found_on_the_virtual_board(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bit of a token that no logit depends on."""
+    correct = Accelerator.run
+
+    def run(self: Accelerator, residual: Any, lengths: Any, **options: Any) -> Any:
+        rows = correct(self, residual, lengths, **options)
+        rows[-1, 5] ^= 1
+        return rows
+
+    monkeypatch.setattr(Accelerator, "run", run)
+    export = load_export(place / "export")
+    engines = [e for e in build_engines(open_build(place / "build"), export) if "board" in e.name]
+    sentences = random_sentences(4, export.model, [3, 7])
+    row = verify(export.path, sentences, engines=engines, intermediate_samples=1).rows[-1]
+    assert row.mismatches == 1 and row.first is not None
+    assert (row.first.tensor, row.first.sentence) == ("layer.0.ffn_norm.residual", 1)
+    assert row.first.index == (6, 5)
+
+
+def hung_board(build: BuildFolder) -> VirtualBoard:
+    board = start_board(build)
+    board.hang()
+    return board
+
+
+def test_what_the_board_refuses_or_misses_is_one_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export, task = str(place / "export"), with_data(place)
+    board = ["verify", export, *task, "--engine", "virtual-board"]
+    build = ["--build", str(place / "build")]
+    with monkeypatch.context() as patch:
+        patch.setattr(hardware_engines, "TIMEOUT_S", 0.3)
+        patch.setattr(hardware_engines, "start_board", hung_board)
+        line = error_of(capsys, [*board, *build])
+    assert "expected a run of 20 sentences within 0.3 s, got none; STATUS" in line
+    assert "BUSY" in line and "TOKENS_OUT 0" in line
+    assert "expected --build BUILD with virtual-board, got none" in error_of(capsys, board)
+    assert "required: --task" in error_of(capsys, ["verify", export, *build])
+    assert "--samples: expected a number of 1" in error_of(capsys, [*board, *build, "--samples=0"])
+    half = Path(shutil.copytree(place / "build", place / "half"))
+    state = json.loads((half / "build.json").read_text())
+    del state["steps"]["rtl"]
+    (half / "build.json").write_text(json.dumps(state))
+    line = error_of(capsys, [*board, "--build", str(half)])
+    assert "expected a build with the step rtl, got lower, fold, fifos" in line
+    other = write_export(place / "other", random_integer_model(seed=5))
+    line = error_of(capsys, ["verify", str(other.path), *board[2:], *build])
+    assert "expected a build of this export, got one of another" in line
+    assert "got no build.json there" in error_of(capsys, [*board, "--build", export])
 
 
 @pytest.mark.slow

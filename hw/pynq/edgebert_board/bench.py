@@ -46,16 +46,20 @@ def throughput(
     begin = time.perf_counter()
     logits = classifier.logits(sentences, progress)
     seconds = time.perf_counter() - begin
-    counters, clock = accelerator.counters, accelerator.clock_hz
-    busy = counters.cycles / clock if clock else 0.0
-    return logits, {
-        "seconds": seconds,
-        "clock_hz": clock,
+    figures = rates(accelerator.counters, accelerator.clock_hz)
+    host = {"seconds": seconds, "host_sentences_per_second": _ratio(len(sentences), seconds)}
+    return logits, {**host, **figures}
+
+
+def rates(counters: Counters, clock_hz: int) -> dict[str, Any]:
+    """What the hardware counted, and what that comes to at its clock."""
+    busy = _ratio(counters.cycles, clock_hz)
+    return {
+        "clock_hz": clock_hz,
         **vars(counters),
         "hardware_seconds": busy,
         "tokens_per_second": _ratio(counters.tokens, busy),
         "sentences_per_second": _ratio(counters.sentences, busy),
-        "host_sentences_per_second": _ratio(counters.sentences, seconds),
         "cycles_per_token": _ratio(counters.cycles, counters.tokens),
     }
 
@@ -70,10 +74,11 @@ def latency(classifier: Classifier, sentences: Sequence[Encoding]) -> dict[str, 
         classifier.logits([sentence])
         whole.append(1e3 * (time.perf_counter() - begin))
         busy.append(_ratio(1e3 * classifier.accelerator.counters.cycles, clock))
-    return {"sentences": len(whole), "host_ms": _spread(whole), "hardware_ms": _spread(busy)}
+    return {"sentences": len(whole), "host_ms": spread(whole), "hardware_ms": spread(busy)}
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, median, 95th percentile and maximum."""
     if not values:
         return {}
     return {
