@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
             _add_simulate,
             _simulate,
         ),
+        ("report", "show training, ONNX Runtime, RTL and board side by side", _add_report, _report),
         ("text", "write unlabelled sentences for distill.text", _add_text, _text),
         ("zoo", "list the trained models that ship with edgebert, or get one", _add_zoo, _zoo),
     ):
@@ -165,6 +166,12 @@ def _package(options: argparse.Namespace) -> int:
     from edgebert.hardware_commands import package
 
     return package(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from edgebert.commands import report
+
+    return report(options)
 
 
 def _text(options: argparse.Namespace) -> int:
@@ -310,6 +317,17 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     add("--stalls", action="store_true", help="stall the accelerator's ports at random")
     add("--trace", metavar="FILE.fst", help="write a waveform")
     add("--json", metavar="FILE", help="write the result to FILE")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="RESULT",
+        help="folder of a run, an export or a build; JSON file of eval, verify, simulate or the "
+        "board's verify; all of one model",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rungs to FILE")
 
 
 def _add_text(parser: argparse.ArgumentParser) -> None:

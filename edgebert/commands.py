@@ -184,6 +184,21 @@ def verify(options: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def report(options: argparse.Namespace) -> int:
+    """`edgebert report`."""
+    from dataclasses import asdict
+
+    from edgebert.rungs import read_ladder, table
+
+    rungs = read_ladder([Path(path) for path in options.paths])
+    if not rungs:
+        raise UserError("report: expected results, got none yet; simulate or verify first")
+    print_table(*table(rungs))
+    equal = not any(rung.mismatches for rung in rungs)
+    write_json(options.json, {"equal": equal, "rungs": [asdict(rung) for rung in rungs]})
+    return 0 if equal else 1
+
+
 def text(options: argparse.Namespace) -> int:
     """`edgebert text`."""
     from edgebert.corpus import imdb_sentences

@@ -218,22 +218,30 @@ class _Judge:
         except ImportError as error:
             return Row(engine.name, not_run=f"{error.name or error} is not installed")
         tally, score = Tally(), None
+        figures: Mapping[str, Any] = {}
         indices = self.sample(samples) if engine.prefix is not None else []
         sentences = len(indices)
         if engine.has_logits:
+            begin = time.perf_counter()
             logits = session.logits(self.sentences)
+            figures = self._speed(time.perf_counter() - begin)
             wrong = tally.compare_logits(self.logits, logits)
             sentences, score = len(self.sentences), self.score(logits)
             if engine.prefix is not None and wrong is not None and wrong not in indices:
                 indices.append(wrong)  # to find the tensor where it begins
         for index in indices:
             self._compare_tensors(engine, session, index, tally)
-        figures: Mapping[str, Any] = {}
         if isinstance(session, AcceleratorRun):
             self._compare_outputs(session, tally)
             figures = session.figures()
         row = tally.row(engine.name, sentences, time.perf_counter() - start, score)
         return replace(row, figures=figures)
+
+    def _speed(self, seconds: float) -> dict[str, Any]:
+        """Throughput of software on this machine."""
+        tokens = sum(len(ids) for ids, _ in self.sentences)
+        rate = {"seconds": seconds, "tokens": tokens, "tokens_per_second": tokens / seconds}
+        return {"throughput": rate}
 
     def _compare_outputs(self, session: AcceleratorRun, tally: Tally) -> None:
         """What leaves the accelerator, of every sentence."""

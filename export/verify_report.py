@@ -74,7 +74,8 @@ class Report:
             ]
             table.append("  ".join([*cells, line[-1]]))
         differences = [f"{row.engine}: first at {row.first}" for row in self.rows if row.first]
-        speeds = [f"{row.engine}: {_speed(row.figures)}" for row in self.rows if row.figures]
+        timed = [row for row in self.rows if "latency" in row.figures]
+        speeds = [f"{row.engine}: {_speed(row.figures)}" for row in timed]
         return "\n".join(table + speeds + differences)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hw.board_build import start_board
 from hw.build_folder import BuildFolder, open_build
 from hw.design import load_design
 from hw.fold.fifo_memories import place_fifos
+from hw.pynq.edgebert_board.__main__ import main as board_main
 from hw.pynq.edgebert_board.driver import Accelerator
 from hw.sim.virtual_board import VirtualBoard
 from tests.models import random_integer_model, random_sentences
@@ -164,6 +165,38 @@ def test_the_virtual_board_is_verified_on_a_dev_set(
     assert row["sentences"] == 20 and row["mismatches"] == 0 and row["score"] is not None
     assert f"virtual board: {row['throughput']['tokens_per_second']:,.0f} tokens/s" in out
     assert row["throughput"]["tokens"] == sum(2 * (n + 2) for n in range(1, 11))
+
+
+def test_the_package_proves_itself_on_the_virtual_board(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The board's own commands, as there; its result beside those of simulation."""
+    export, build, package = (str(place / name) for name in ("export", "build", "package.zip"))
+    task = with_data(place)
+    assert main(["package", export, "--build", build, "--out", package, *task]) == 0
+
+    def run(*arguments: str) -> int:
+        return board_main(
+            [*arguments, "--timeout", "600"], lambda _: start_board(open_build(Path(build)))
+        )
+
+    proved, verified = str(place / "proved.json"), str(place / "verified.json")
+    assert run("verify", package, "--data", str(place / "data"), "--json", proved) == 0
+    assert run("predict", package, "word7 word8") == 0
+    assert run("bench", package) == 0
+    rows = json.loads(Path(proved).read_text())["engines"]
+    assert [row["status"] for row in rows] == ["equal", "equal"]
+    assert rows[1]["sentences"] == 24 and rows[1]["compared_sentences"] == 20
+    simulated = ["--engines", "ort,accelerator,virtual-board", "--json", verified]
+    assert main(["verify", export, "--build", build, *task, *simulated]) == 0
+    assert main(["simulate", build]) == 0
+    capsys.readouterr()
+    assert main(["report", proved, export, build, verified]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = ["reference", "golden.npz", "onnxruntime model.onnx", "rtl accelerator"]
+    names += ["rtl accelerator", "virtual board", "board, golden sentences", "board, dev set"]
+    assert [line.split("  ")[0] for line in lines[1:]] == names
+    assert all(" 0 of " in line for line in lines[1:])
 
 
 def test_a_wrong_integer_of_any_token_is_found_on_the_virtual_board(

@@ -119,6 +119,53 @@ def test_verify_finds_no_difference_in_any_engine(
     assert "equal" in capsys.readouterr().out
 
 
+def test_report_shows_training_beside_the_engines_of_its_export(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ["--task", "csv", "--data", str(base / "data")]
+    verified, scored, result = (str(tmp_path / f"{name}.json") for name in "abc")
+    engines = ["--engines", "torch,ort,fast", "--json", verified]
+    assert main(["verify", str(base / "ex"), *task, *engines]) == 0
+    assert main(["eval", str(base / "ex"), *task, "--json", scored]) == 0
+    capsys.readouterr()
+    arguments = ["report", scored, verified, str(base / "ex"), str(base / "run")]
+    assert main([*arguments, "--json", result]) == 0
+    report = json.loads(Path(result).read_text())
+    rungs = {rung["engine"]: rung for rung in report["rungs"]}
+    assert list(rungs) == [
+        "training w32a32", "training w1a2", "training w1a1", "reference", "golden.npz", "torch",
+        "onnxruntime fast.onnx", "onnxruntime model.onnx",
+    ]  # fmt: skip
+    accuracy = {rung["score"] for name, rung in rungs.items() if "w1a1" in name or "onnx" in name}
+    assert len(accuracy) == 1 and report["equal"]
+    assert rungs["torch"]["tokens_per_second"] > 0 == rungs["torch"]["mismatches"]
+    out = capsys.readouterr().out
+    assert f"accuracy {accuracy.pop():.4f}" in out and "0 of " in out
+
+
+def test_report_refuses_what_is_of_another_model_or_no_result(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, ex = str(base / "run"), str(base / "ex")
+    wrong = tmp_path / "wrong.json"
+    engine = {"engine": "torch", "integers": 8, "mismatches": 2, "sentences": 1, "score": None}
+    content = {"manifest_sha256": "0" * 64, "task": "csv", "metric": "x", "engines": [engine]}
+    wrong.write_text(json.dumps(content))
+    assert main(["report", str(wrong), run]) == 1
+    assert "2 of 8" in capsys.readouterr().out
+    assert "expected results of one export" in error_of(capsys, ["report", ex, str(wrong)])
+    main(train_arguments(base, "other", "--seed", "3", "--max-steps", "1", "--force"))
+    other = ["report", str(base / "other"), ex]
+    assert "expected results of one trained model" in error_of(capsys, other)
+    assert "got none yet" in error_of(capsys, ["report", ex])
+    assert "required: RESULT" in error_of(capsys, ["report"])
+    for content in ("", "[]", "{}", '{"engines": [{"integers": 1}]}'):
+        wrong.write_text(content)
+        assert "got another or a damaged file" in error_of(capsys, ["report", str(wrong)])
+    for path in (str(base), str(base / "none")):
+        assert f"{path}: expected the folder of a run, an" in error_of(capsys, ["report", path])
+
+
 def test_verify_says_why_torch_is_absent_and_takes_the_run_that_moved(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
