@@ -1,4 +1,4 @@
-# make setup | demo | lint | test | test-slow | mutate | bench | synth | place | clean
+# make setup | demo | lint | test | test-slow | mutate | bench | synth | place | images | clean
 # PYTHON chooses the interpreter (3.11 or later) that the environment is made with.
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-slow mutate bench synth place clean
+.PHONY: help setup demo lint test test-slow mutate bench synth place images clean
 
 help:
 	@echo "make setup      make $(VENV) with the versions of requirements.lock"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench      speed of training and inference"
 	@echo "make synth      size of the RTL kernels, by synthesis"
 	@echo "make place      place and route MVUs; NEXTPNR_ROOT=FOLDER holds nextpnr"
+	@echo "make images     build the images of docker/ and run them"
 	@echo "make clean      remove caches and build folders; $(VENV) and runs/ stay"
 
 setup: $(STAMP)
@@ -77,6 +78,9 @@ synth: setup
 NEXTPNR_ROOT ?= /
 place: setup
 	$(BIN)/python -m benchmarks.place --root $(NEXTPNR_ROOT)
+
+images:
+	docker/test.sh
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
