@@ -69,9 +69,9 @@ def package(options: argparse.Namespace) -> int:
     """`edgebert package`."""
     from edgebert.scoring import open_scorer, sentences_of
     from edgebert.tasks import load_task
+    from export.accelerator import expected_outputs
     from export.hardware_engines import check_build
     from export.package import load_export
-    from export.sessions import OrtSession
     from hw.board_build import board_build
     from hw.build_folder import open_build
     from hw.pynq.packager import write_package
@@ -84,8 +84,7 @@ def package(options: argparse.Namespace) -> int:
         scorer = open_scorer(export.path)
         split = scorer.encode(load_task(options.task, options.data).dev, "dev sentences", say)
         fitting = [s for s in sentences_of(split) if len(s[0]) <= contents.max_tokens]
-        logits = OrtSession(export.path / "fast.onnx").logits(fitting)
-        expected = list(zip(fitting, logits, strict=True))
+        expected = list(expected_outputs(export.model, fitting))
     digest = write_package(Path(options.out), export.path, contents, expected)
     print(f"{options.out}: sha256 of its SHA256SUMS {digest}")
     if contents.bitstream is None:

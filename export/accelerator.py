@@ -1,13 +1,13 @@
 """What an accelerator gets and must give: the embedding's residuals, and ONNX Runtime's encoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from export.sessions import Integers, OrtSession, Sentence
 from hw.integer_model import IntegerModel
-from hw.reference import float_product, run_embedding, run_head
+from hw.reference import float_product, run, run_embedding, run_head
 
 Encoder = Callable[[Integers], Integers]  # residual (N, H) of a sentence, before and after
 
@@ -26,6 +26,15 @@ def logits(model: IntegerModel, residuals: Sequence[Integers]) -> Integers:
     """Logits (sentences, labels) of the last layers' residuals: what the host makes of them."""
     rows = [run_head(model, residual, float_product)["logits"] for residual in residuals]
     return np.array(rows, dtype=np.int64)
+
+
+def expected_outputs(
+    model: IntegerModel, sentences: Sequence[Sentence]
+) -> Iterator[tuple[Sentence, Integers, Integers]]:
+    """Each sentence with its logits (labels,) and its last residual (N, H), by the reference."""
+    for sentence in sentences:
+        values = run(model, *sentence, float_product)
+        yield sentence, values["logits"], values[last_residual(model)]
 
 
 def onnxruntime_encoder(path: Path, threads: int = 1) -> Encoder:

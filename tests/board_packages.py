@@ -7,13 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.package import MODEL_FILE, golden_vectors, host_tables, npz_bytes
 from hw.integer_model import IntegerModel, model_bytes
 from hw.pynq.edgebert_board.package import Package, open_package
-from hw.pynq.packager import BoardBuild, Sentence, write_package
+from hw.pynq.packager import BoardBuild, Expected, write_package
 from hw.reference import float_product, run_layer
 from tests.board_model import Encoder, Integers, ModelDevice
 
@@ -43,7 +40,7 @@ def write_small_export(folder: Path, model: IntegerModel) -> Path:
 def write_small_package(
     folder: Path,
     model: IntegerModel,
-    expected: Iterable[tuple[Sentence, NDArray[np.int64]]] = (),
+    expected: Iterable[Expected] = (),
     **build: Any,
 ) -> Path:
     """A package of a model, as a zip; `build` overrides what its BoardBuild has."""

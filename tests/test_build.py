@@ -187,6 +187,8 @@ def test_the_package_proves_itself_on_the_virtual_board(
     rows = json.loads(Path(proved).read_text())["engines"]
     assert [row["status"] for row in rows] == ["equal", "equal"]
     assert rows[1]["sentences"] == 24 and rows[1]["compared_sentences"] == 20
+    tokens = sum(2 * (n + 2) for n in range(1, 11))
+    assert rows[1]["integers"] == 20 * 2 + tokens * 32
     simulated = ["--engines", "ort,accelerator,virtual-board", "--json", verified]
     assert main(["verify", export, "--build", build, *task, *simulated]) == 0
     assert main(["simulate", build]) == 0

@@ -19,6 +19,7 @@ from edgebert import zoo
 from edgebert.data_csv import load_csv
 from edgebert.data_glue import TASKS, load_folder
 from edgebert.tokenizer import Tokenizer
+from export.accelerator import expected_outputs
 from export.package import rebuild
 from hw.integer_model import IntegerModel, load_integer_model
 from hw.pynq.edgebert_board import registers as reg
@@ -28,7 +29,6 @@ from hw.pynq.edgebert_board.errors import BoardError
 from hw.pynq.edgebert_board.metrics import score
 from hw.pynq.edgebert_board.package import Package
 from hw.pynq.packager import BoardBuild, write_package
-from hw.reference import float_product, logits
 from tests.board_model import Encoder, Fault, ModelDevice
 from tests.board_packages import model_device, reference_encoder, write_small_package
 from tests.models import random_integer_model
@@ -51,9 +51,9 @@ def library_of(model: IntegerModel) -> Tokenizer:
 
 
 def expected_logits(model: IntegerModel, rows: list[tuple[str, str | None]]) -> list[Any]:
+    """Sentences with their logits and last residuals."""
     encoded = library_of(model).encode_batch(rows)
-    sentences = [(e.input_ids, e.token_type_ids) for e in encoded]
-    return [(s, logits(model, *s, float_product)) for s in sentences]
+    return list(expected_outputs(model, [(e.input_ids, e.token_type_ids) for e in encoded]))
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,10 @@ def test_verify_proves_every_integer(folder: Path, capsys: pytest.CaptureFixture
     golden, dev = result["engines"]
     assert golden["status"] == dev["status"] == "equal"
     assert golden["sentences"] == 3 and golden["integers"] > 1000
-    assert dev["sentences"] == dev["compared_sentences"] == 60 and dev["integers"] == 120
+    assert dev["sentences"] == dev["compared_sentences"] == 60
+    assert dev["integers"] == 60 * (2 + 5 * 32)
     predicted = [
-        int(row.argmax()) for _, row in expected_logits(MODEL, [(t, None) for t, _ in ROWS])
+        int(row.argmax()) for _, row, _ in expected_logits(MODEL, [(t, None) for t, _ in ROWS])
     ]
     accuracy = np.mean([p == label for p, (_, label) in zip(predicted, ROWS, strict=True)])
     assert dev["score"] == accuracy and result["metric"] == "accuracy"
@@ -127,11 +128,29 @@ def test_a_wrong_logit_of_the_dev_set_is_found(folder: Path) -> None:
     assert dev["first_difference"]["tensor"] == "logits"
 
 
+def test_a_wrong_token_of_the_dev_set_is_found(folder: Path) -> None:
+    """The last one of a sentence, in the run that gives all tokens: no logit depends on it."""
+    golden_calls, sentences = 3 * 3, len(ROWS)
+    calls = iter(range(1000))
+
+    def encode(residual: np.ndarray) -> np.ndarray:
+        rows = ENCODERS[0](residual).copy()
+        rows[-1, 0] ^= next(calls) == golden_calls + sentences + 7
+        return rows
+
+    status, result = verify(folder, open_device=opener(encode))
+    golden, dev = result["engines"]
+    assert status == 1 and golden["status"] == "equal"
+    assert dev["mismatches"] == 5 * 32
+    first = {"tensor": "layer.1.ffn_norm.residual", "sentence": 7, "index": []}
+    assert dev["first_difference"] == first
+
+
 def test_pairs_and_a_regression(folder: Path) -> None:
     status, result = verify(folder / "pairs", open_device=opener(ENCODERS[1]))
     assert status == 0 and result["engines"][1]["compared_sentences"] == 0
     rows = [(f"word{i}", f"word{i + 1} a") for i in range(4, 30)]
-    values = [row[0] * 2.0**-24 for _, row in expected_logits(PAIR_MODEL, rows)]
+    values = [row[0] * 2.0**-24 for _, row, _ in expected_logits(PAIR_MODEL, rows)]
     expected = np.mean(np.array(values) == np.arange(4, 30) / 7)
     assert result["engines"][1]["score"] == expected
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,13 @@ from hw.errors import HardwareFileError, ParameterError
 from hw.integer_model import model_bytes
 from hw.pynq.edgebert_board import package as board_package
 from hw.pynq.edgebert_board.errors import BoardError
-from hw.pynq.edgebert_board.package import Package, extract, open_package, sentence_key
+from hw.pynq.edgebert_board.package import (
+    Package,
+    extract,
+    open_package,
+    residual_hash,
+    sentence_key,
+)
 from hw.pynq.packager import BoardBuild, package_files, sums_bytes, write_package, zip_bytes
 from tests.board_packages import small_package, write_small_export, write_small_package
 from tests.models import random_integer_model
@@ -103,7 +110,8 @@ def test_the_same_export_gives_the_same_bytes(export: Path, tmp_path: Path) -> N
 def test_a_package_has_what_a_board_needs(export: Path, tmp_path: Path, files: Files) -> None:
     logits = np.array([5, -6, 1 << 40])
     sentence = ([2, 7, 3], [0, 0, 0])
-    digest = write_package(tmp_path / "p.zip", export, BUILD, [(sentence, logits)])
+    residual = np.arange(-48, 48).reshape(3, 32)
+    digest = write_package(tmp_path / "p.zip", export, BUILD, [(sentence, logits, residual)])
     with open_package(tmp_path / "p.zip") as package:
         assert package.digest == digest
         assert package.manifest["task"] == "random"
@@ -117,7 +125,10 @@ def test_a_package_has_what_a_board_needs(export: Path, tmp_path: Path, files: F
         assert (package.path / (board.hwh or "")).read_bytes() == b"<hwh/>"
         assert package.content("weights.bin") == BUILD.weights
         assert package.expected.keys() == {sentence_key(*sentence)}
-        assert np.array_equal(package.expected[sentence_key(*sentence)], logits)
+        expected = package.expected[sentence_key(*sentence)]
+        assert np.array_equal(expected.logits, logits)
+        hashed = hashlib.sha256(struct.pack("<96i", *range(-48, 48))).digest()
+        assert expected.residual == residual_hash(residual) == hashed[:16]
         assert len(package.golden) == 3
         assert {"embedding.sum", "layer.1.ffn_norm.residual"} <= package.golden[0].keys()
         assert b"pynq-z2" in package.content("README.md")
@@ -348,8 +359,16 @@ def test_archives_that_are_none_are_refused(tmp_path: Path, files: Files) -> Non
         (npz(**{"1.logits": np.zeros(2, int)}), "numbered from 0"),
     ):
         refused(tmp_path, restated({**files, "golden.npz": content}), message)
-    for content in (npz(a=np.zeros(1)), npz(keys=np.zeros((2, 16), "u1"), logits=np.zeros(2, int))):
-        refused(tmp_path, restated({**files, "expected.npz": content}), "keys and as many logits")
+    keys, logits = np.zeros((2, 16), "u1"), np.zeros((2, 3), int)
+    for content in (
+        npz(a=np.zeros(1)),
+        npz(keys=keys, logits=np.zeros(2, int), residuals=keys),
+        npz(keys=keys, logits=logits),
+        npz(keys=keys, logits=logits, residuals=keys[:1]),
+    ):
+        refused(tmp_path, restated({**files, "expected.npz": content}), "as many logits and hashes")
+    whole = restated({**files, "expected.npz": npz(keys=keys, logits=logits, residuals=keys)})
+    use(open_package(put(tmp_path / "whole", whole)))
     vocab = files["tokenizer/vocab.txt"] + b"one more\n"
     refused(tmp_path, restated({**files, "tokenizer/vocab.txt": vocab}), "50 tokens, got 51")
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import hw.pynq
+from export.accelerator import expected_outputs
 from hw.pynq.edgebert_board.__main__ import main
 from hw.pynq.edgebert_board.package import Package
-from hw.reference import logits
 from tests.board_elsewhere import digest
 from tests.board_model import Integers, ModelDevice
 from tests.board_packages import model_device, reference_encoder, write_small_package
@@ -36,7 +36,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     library = library_of(MODEL)
     encoded = library.encode_batch(ROWS)
     sentences = [(e.input_ids, e.token_type_ids) for e in encoded]
-    expected = [(s, logits(MODEL, *s)) for s in sentences]
+    expected = expected_outputs(MODEL, sentences)
     write_small_package(folder, MODEL, expected)
     (folder / "dev.csv").write_text(
         "text,label\n" + "".join(f"{text},label{i % 2}\n" for i, (text, _) in enumerate(ROWS))

@@ -52,6 +52,8 @@ forgery: get the package from where you trust.
 """
 
 Sentence = tuple[Iterable[int], Iterable[int]]  # token ids, token types
+Integers = NDArray[np.int64]
+Expected = tuple[Sentence, Integers, Integers]  # logits (labels,), last residual (N, H)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def write_package(
     out: Path,
     export: Path,
     build: BoardBuild,
-    expected: Iterable[tuple[Sentence, NDArray[np.int64]]] = (),
+    expected: Iterable[Expected] = (),
 ) -> str:
     """Write a zip, whole or not at all.
 
@@ -98,8 +100,8 @@ def write_package(
         out: the file to make or replace.
         export: an export directory, whose hashes are checked.
         build: what was built of it.
-        expected: sentences and their logits (labels,), which `verify` on the board compares.
-            Only hashes of their tokens are written.
+        expected: sentences, their logits and the last layer's residuals, which `verify` on the
+            board compares. Only hashes of tokens and residuals are written.
 
     Returns:
         SHA-256 of SHA256SUMS, so of everything.
@@ -113,7 +115,7 @@ def write_package(
 
 
 def package_files(
-    export: Path, build: BoardBuild, expected: Iterable[tuple[Sentence, NDArray[np.int64]]] = ()
+    export: Path, build: BoardBuild, expected: Iterable[Expected] = ()
 ) -> dict[str, bytes]:
     """Every file of a package, by name; as `write_package`."""
     stated = _read_export(export)
@@ -165,14 +167,22 @@ def manifest_of(export: Path, stated: Mapping[str, Any], build: BoardBuild) -> d
     return manifest
 
 
-def expected_archive(expected: Iterable[tuple[Sentence, NDArray[np.int64]]]) -> bytes:
+def expected_archive(expected: Iterable[Expected]) -> bytes:
     """expected.npz: a row per sentence, ordered by key; empty without any."""
-    rows = {board_package.sentence_key(*sentence): logits for sentence, logits in expected}
+    rows = {
+        board_package.sentence_key(*sentence): (logits, board_package.residual_hash(residual))
+        for sentence, logits, residual in expected
+    }
     if not rows:
         return b""
-    keys = np.frombuffer(b"".join(sorted(rows)), np.uint8).reshape(len(rows), -1)
-    logits = np.array([rows[key] for key in sorted(rows)], np.dtype("<i8"))
-    return zip_bytes({"keys.npy": _npy(keys), "logits.npy": _npy(logits)})
+    order = sorted(rows)
+    keys, hashes = (
+        np.frombuffer(b"".join(parts), np.uint8).reshape(len(rows), -1)
+        for parts in (order, [rows[key][1] for key in order])
+    )
+    logits = np.array([rows[key][0] for key in order], np.dtype("<i8"))
+    arrays: dict[str, NDArray[Any]] = {"keys": keys, "logits": logits, "residuals": hashes}
+    return zip_bytes({f"{name}.npy": _npy(array) for name, array in arrays.items()})
 
 
 def sums_bytes(files: Mapping[str, bytes]) -> bytes:

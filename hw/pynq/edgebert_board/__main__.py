@@ -187,7 +187,7 @@ def _board(package: Package) -> Device:
 def _difference(first: dict[str, Any]) -> str:
     where = f"{first['tensor']}, sentence {first['sentence']}"
     if "expected" not in first:
-        return f"{where}: missing, or of another shape"
+        return f"{where}: missing, or of another shape or hash"
     index = ", ".join(str(i) for i in first["index"])
     return f"{where}, index ({index}): expected {first['expected']}, got {first['got']}"
 

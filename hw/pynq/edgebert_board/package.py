@@ -44,6 +44,14 @@ _SUM = re.compile(r"([0-9a-f]{64})  (\S+)")
 _AGAIN = "copy the package again"
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Of a sentence: its logits, and the hash of the residual (N, H) of the last layer."""
+
+    logits: Array
+    residual: bytes
+
+
 @dataclass
 class Package:
     """An opened package.
@@ -129,23 +137,29 @@ class Package:
         return [sentences[number] for number in range(len(sentences))]
 
     @cached_property
-    def expected(self) -> dict[bytes, Array]:
-        """Logits by `sentence_key`, of the sentences that the package has them of."""
+    def expected(self) -> "dict[bytes, Expected]":
+        """What must come out, by `sentence_key`, of the sentences that the package knows."""
         if EXPECTED not in self.sums:
             return {}
         arrays = self.arrays(EXPECTED)
-        keys, logits = arrays.get("keys"), arrays.get("logits")
+        keys, logits, hashes = (arrays.get(name) for name in ("keys", "logits", "residuals"))
         if (
             keys is None
             or logits is None
+            or hashes is None
             or keys.dtype != np.uint8
+            or hashes.dtype != np.uint8
             or keys.ndim != 2
             or keys.shape[1] != KEY_BYTES
+            or hashes.shape != keys.shape
             or logits.dtype.kind != "i"
             or logits.shape != (len(keys), self.sizes.outputs)
         ):
-            raise BoardError(f"{EXPECTED}: expected keys and as many logits, got others")
-        return {key.tobytes(): row for key, row in zip(keys, logits, strict=True)}
+            raise BoardError(
+                f"{EXPECTED}: expected keys, and as many logits and hashes, got others"
+            )
+        rows = zip(keys, logits, hashes, strict=True)
+        return {key.tobytes(): Expected(row, digest.tobytes()) for key, row, digest in rows}
 
     def arrays(self, name: str) -> dict[str, Array]:
         """The arrays of a NumPy archive."""
@@ -157,6 +171,11 @@ class Package:
 
 
 KEY_BYTES = 16
+
+
+def residual_hash(residual: Array) -> bytes:
+    """The first bytes of SHA-256 of integers (N, H), as int32 of the lowest byte first."""
+    return hashlib.sha256(np.ascontiguousarray(residual, "<i4").tobytes()).digest()[:KEY_BYTES]
 
 
 def sentence_key(input_ids: Any, token_type_ids: Any) -> bytes:
