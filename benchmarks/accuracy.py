@@ -9,6 +9,7 @@ float scales, softmax and LayerNorm, on the weights of the deployed one.
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class Record:
     stages: Mapping[str, float]
     float_w1a1: float
     chosen_by: str
-    parameters: str  # what its configuration changes in the named one
+    parameters: str  # what its configuration changes in the named one, as a shell has it
     seconds: int
     megabytes: float
 
@@ -117,8 +118,8 @@ def changes(run: LoadedRun, name: str) -> str:
         for key, value in ours[section].items():
             if value != named[section][key] and key != "seed":
                 shown = Path(value).name if isinstance(value, str) and "/" in value else value
-                found.append(f"{section}.{key}={shown}")
-    return " ".join(found).replace("'", "")
+                found.append(f"{section}.{key}={shown}".replace("'", ""))
+    return shlex.join(found)
 
 
 def stage_seconds(folder: RunFolder) -> float:

@@ -8,6 +8,7 @@ Its golden sentences are this file's own: no sentence of a data set ships with e
 
 import argparse
 import hashlib
+import shlex
 import sys
 import tempfile
 from dataclasses import replace
@@ -59,12 +60,15 @@ of a few of them: `edgebert verify` passed before the model was added.
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
 - **Recipe**: `{command}`, seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did
-  other work too. The best step of each stage was chosen by {chosen}.
+  other work too. The best step of each stage was chosen by {chosen}.{teacher_note}
 - **Data**: {data} Training starts from {start} of all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. One bit costs accuracy: see the table. It has
   the biases of its data; not to be used for decisions about people.
 """
+TEACHER_NOTE = """
+  The run that `distill.teacher` names taught the first stage by its logits, and is not part of
+  edgebert: a `minilm` trained in full precision on the same task."""
 WHAT = {
     "sst2": "the sentiment of a sentence (SST-2)",
     "cola": "whether a sentence is acceptable English (CoLA)",
@@ -144,7 +148,8 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
 
     m, named = run.config.model, record.config
     command = f"edgebert train --config {named} --task {model.task}"
-    command += "".join(f" --set {change}" for change in record.parameters.split())
+    changed = shlex.split(record.parameters)
+    command += "".join(f" --set {shlex.quote(change)}" for change in changed)
     values: dict[str, Any] = vars(replace(model)) | {
         "what": WHAT[model.task],
         "version": edgebert.__version__,
@@ -172,6 +177,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         if m.hidden == MINILM_HIDDEN
         else "the word embeddings (principal components)",
         "tokens": m.max_tokens,
+        "teacher_note": TEACHER_NOTE if run.config.distill.teacher else "",
     }
     for key in ("teacher", "w1a2", "w1a1_float", "w1a1"):
         values[key] = 100 * values[key]
