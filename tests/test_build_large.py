@@ -1,7 +1,7 @@
 """The larger models as accelerators, all layers: built whole, simulated on real sentences.
 
-`mini` is the zoo's. `minilm` has random weights, which changes no cycle and no memory; sentences and
-vocabulary are real.
+`mini` is the zoo's. `minilm` has random weights, which changes no cycle and no memory; its sentences
+and vocabulary are real.
 """
 
 import json

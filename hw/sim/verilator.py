@@ -25,8 +25,8 @@ HARNESS = HERE / "harness.cpp"
 CHECKER = HERE / "stream_checker.sv"
 WAIVERS = RTL / "waivers.vlt"
 RUNTIME = ("verilated.cpp", "verilated_random.cpp", "verilated_threads.cpp")
-HEADERS = ("verilated.h", "algorithm", "fstream", "functional", "map", "memory", "random")
-HEADERS += ("string", "vector")
+STANDARD = ("algorithm", "fstream", "functional", "map", "memory", "random", "string", "vector")
+HEADERS = ("verilated.h", *STANDARD)
 FST_RUNTIME = ("verilated_fst_c.cpp",)
 COMPILERS = ("g++", "c++", "clang++")
 COMPILE = ("-std=c++20", "-w")
