@@ -36,12 +36,16 @@ def settings(listing: str) -> dict[str, dict[str, str]]:
 
 
 def local_folders(found: dict[str, dict[str, str]]) -> Iterator[Path]:
-    """Existing folders among the places where pip looks for packages."""
+    """Existing folders among the places where pip looks for packages.
+
+    An index gives its parent: the files that it names lie beside it.
+    """
     for section in found.values():
-        for place in " ".join(section.get(key, "") for key in PLACES).split():
-            folder = Path(place.removeprefix("file://"))
-            if folder.is_absolute() and folder.is_dir():
-                yield folder
+        for key in PLACES:
+            for place in section.get(key, "").split():
+                folder = Path(place.removeprefix("file://"))
+                if folder.is_absolute() and folder.is_dir():
+                    yield folder if key == "find-links" else folder.parent
 
 
 def main() -> None:

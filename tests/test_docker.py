@@ -208,8 +208,9 @@ install.no-binary='a\\nb'
 
 def test_only_existing_local_folders_are_mounted(tmp_path: Path) -> None:
     places = f"https://index/wheels file://{tmp_path} /nowhere/wheels relative"
-    for key in ("find-links", "index-url", "extra-index-url"):
-        assert list(pip_config.local_folders({"global": {key: places}})) == [tmp_path]
+    for key in ("index-url", "extra-index-url"):  # an index names files beside it
+        assert list(pip_config.local_folders({"global": {key: places}})) == [tmp_path.parent]
+    assert list(pip_config.local_folders({"global": {"find-links": places}})) == [tmp_path]
     assert not list(pip_config.local_folders({"global": {"cert": str(tmp_path)}}))
 
 
