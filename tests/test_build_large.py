@@ -1,6 +1,6 @@
 """The larger models as accelerators, all layers: built whole, simulated on real sentences.
 
-`mini` is the zoo's. `minilm` has random weights, which changes no cycle and no memory; its sentences
+`mini` is the zoo's. `minilm` has random weights, which changes no cycle and no memory; sentences
 and vocabulary are real.
 """
 
