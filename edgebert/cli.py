@@ -291,9 +291,29 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, metavar="N", help="longest sentence; the model's by default")
     add(
         "--until",
-        choices=("estimate", "rtl", "synth"),
+        choices=("estimate", "rtl", "synth", "bitfile"),
         default="rtl",
-        help="resources and cycles; RTL, simulated for its FIFO depths (default); Yosys' count",
+        help="resources and cycles; RTL, simulated for its FIFO depths (default); Yosys' count; "
+        "the bitstream",
+    )
+    add(
+        "--toolchain",
+        choices=("vivado", "open"),
+        help="for the bitstream: Vivado, the default where it is found, or Yosys, nextpnr and "
+        "prjxray (experimental, pynq-z2 only)",
+    )
+    add(
+        "--tools-root",
+        metavar="DIR",
+        default=os.environ.get("EDGEBERT_TOOLS_ROOT", "/"),
+        help="system that the open tools lie in; EDGEBERT_TOOLS_ROOT, or this one, by default",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="MINUTES",
+        help="for the bitstream; 60 by default",
     )
     add("--force", action="store_true", help="replace the build in --out")
     add("--json", metavar="FILE", help="write the report to FILE")

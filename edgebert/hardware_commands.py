@@ -4,10 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebert.commands import print_table, say, write_json
 from edgebert.errors import UserError
+
+if TYPE_CHECKING:
+    from hw.bitfile.step import Toolchain
+    from hw.boards import Board
 
 STALL_SHARE, STALL_BURST = 0.3, 8.0  # of the accelerator's ports with --stalls
 
@@ -20,23 +24,39 @@ def build(options: argparse.Namespace) -> int:
     from hw.build_folder import run_steps, start_build
     from hw.report import FOLDER, TEXT, write_report
 
-    export = load_export(Path(options.path))
+    export, board = load_export(Path(options.path)), load_board(options.board)
     request = build_request(
         export.digest,
         export.model,
-        load_board(options.board),
+        board,
         clock_mhz=options.clock_mhz,
         max_tokens=options.max_tokens,
         fps=options.fps,
         folding=None if options.fold is None else read_folding(Path(options.fold)),
     )
+    toolchain = _toolchain(options, board)  # what is missing shall be known before hours of work
     folder = start_build(Path(options.out), request, force=options.force)
-    folder = run_steps(folder, build_steps(export.path, options.until), say)
+    folder = run_steps(folder, build_steps(export.path, options.until, toolchain), say)
     report = write_report(folder)
     print_table(*_summary(report))
     print(f"report: {folder.path / FOLDER / TEXT}")
     write_json(options.json, report)
     return 0
+
+
+def _toolchain(options: argparse.Namespace, board: "Board") -> "Toolchain | None":
+    """What makes the bitstream, where one is to be made."""
+    from hw.bitfile.step import check_done, choose_toolchain
+    from hw.build import BITFILE
+    from hw.build_folder import STATE, open_build
+
+    out = Path(options.out)
+    if options.until != BITFILE:
+        return None
+    there = not options.force and (out / STATE).is_file()
+    if there and check_done(open_build(out), options.toolchain):
+        return None
+    return choose_toolchain(options.toolchain, board, Path(options.tools_root), options.timeout)
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -88,7 +108,7 @@ def package(options: argparse.Namespace) -> int:
     digest = write_package(Path(options.out), export.path, contents, expected)
     print(f"{options.out}: sha256 of its SHA256SUMS {digest}")
     if contents.bitstream is None:
-        say("note: no bitstream in it: bitstreams are not built yet")
+        say("note: no bitstream in it; edgebert build --until bitfile makes one")
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hw.build import DESIGN, DESIGN_FOLDER, RTL
+from hw.bitfile.step import read_bitfile
+from hw.build import BITFILE, DESIGN, DESIGN_FOLDER, RTL
 from hw.build_folder import BuildFolder
 from hw.design import Design, load_design
 from hw.pynq.packager import BoardBuild
@@ -23,7 +24,7 @@ def build_design(build: BuildFolder) -> Design:
 
 
 def board_build(build: BuildFolder) -> BoardBuild:
-    """What `hw.pynq.packager.write_package` wants to know; without a bitstream.
+    """What `hw.pynq.packager.write_package` wants to know; with a bitstream where one was built.
 
     Raises:
         HardwareFileError: as `build_design`.
@@ -31,11 +32,20 @@ def board_build(build: BuildFolder) -> BoardBuild:
     design = build_design(build)
     loadable = any(port.name == WEIGHTS for port in design.ports)
     beats = load_beats(design, plain=False) if loadable else None
+    made = read_bitfile(build) if BITFILE in build.steps else {}
+    found: dict[str, Any] = {
+        key: build.folder(BITFILE).joinpath(made[key]).read_bytes()
+        for key in ("bitstream", "hwh")
+        if made.get(key)
+    }
+    if made:
+        found["base_address"] = made["base_address"]
     return BoardBuild(
         name=str(design.properties["board"]),
         max_tokens=int(design.properties["max_tokens"]),
         clock_khz=int(design.properties["clock_khz"]),
         weights=b"" if beats is None else encode_weights(beats).tobytes(),
+        **found,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw.boards import Board
 from hw.build_folder import BuildFolder, Say, Step
@@ -25,9 +25,14 @@ from hw.layout import Dimensions
 from hw.reference import run_embedding
 from hw.resources import Resources, resources_of
 
+if TYPE_CHECKING:
+    from hw.bitfile.step import Toolchain
+
 LOWER, FOLD, FIFOS, RTL, SYNTH = "lower", "fold", "fifos", "rtl", "synth"
+BITFILE = "bitfile"
 UNTIL = {"estimate": (LOWER, FOLD), "rtl": (LOWER, FOLD, FIFOS, RTL)}
 UNTIL["synth"] = (*UNTIL["rtl"], SYNTH)
+UNTIL["bitfile"] = (*UNTIL["rtl"], BITFILE)
 MODEL, ENCODER, TOKENIZER = "integer.safetensors", "encoder.onnx", "tokenizer"
 LOWERED, FOLDED, FINAL = "lowered.onnx", "folded.onnx", "final.onnx"
 GENERATED = "generated.onnx"  # with the paths of its code
@@ -101,12 +106,13 @@ def read_folding(path: Path) -> dict[str, Any]:
     return content
 
 
-def build_steps(export: Path, until: str) -> list[Step]:
+def build_steps(export: Path, until: str, toolchain: "Toolchain | None" = None) -> list[Step]:
     """The steps of a build.
 
     Args:
         export: folder of the export, whose hashes were checked.
-        until: `estimate`, `rtl` or `synth`.
+        until: `estimate`, `rtl`, `synth` or `bitfile`.
+        toolchain: for `bitfile`, unless it is done already.
     """
     steps = (
         Step(LOWER, "encoder.onnx to FINN's hardware graph", partial(_lower, export)),
@@ -114,6 +120,7 @@ def build_steps(export: Path, until: str) -> list[Step]:
         Step(FIFOS, "FIFO depths by simulating the whole accelerator", _size_fifos),
         Step(RTL, "FINN's code generation, and the structural top", _generate),
         Step(SYNTH, "synthesis of every kernel with Yosys", _synthesize),
+        Step(BITFILE, "the bitstream", partial(_make_bitfile, toolchain)),
     )
     return [step for step in steps if step.name in UNTIL[until]]
 
@@ -336,6 +343,17 @@ def _synthesize(build: BuildFolder, folder: Path, say: Say) -> None:
     }
     _write_json(folder / SYNTHESIZED, content)
     say(f"  {total.lut:,} LUT, {total.bram18 / 2:g} BRAM36, {total.uram} URAM, {total.dsp} DSP")
+
+
+def _make_bitfile(
+    toolchain: "Toolchain | None", build: BuildFolder, folder: Path, say: Say
+) -> None:
+    from hw.bitfile.step import make_bitfile
+
+    assert toolchain is not None
+    rtl = build.folder(RTL) / DESIGN_FOLDER
+    design, mhz = load_design(rtl / DESIGN), float(build.request["clock_mhz"])
+    make_bitfile(toolchain, design, rtl, board_of(build), mhz, folder, say)
 
 
 def _checked_folding(content: Mapping[str, Any], dimensions: Dimensions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 Estimated: the resource model and the kernels' cycle counts. Simulated: Verilator, the whole
 accelerator. Synthesized: Yosys, every kernel by itself. Predicted: simulated cycles at the clock.
+Placed and routed: by the tool that the section names, the whole board.
 """
 
 import json
@@ -9,8 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw.bitfile.step import read_bitfile
 from hw.boards import Board
-from hw.build import ESTIMATE, FIFOS, FOLD, RTL, STREAMED, SYNTH, SYNTHESIZED, TIMING, board_of
+from hw.build import (
+    BITFILE,
+    ESTIMATE,
+    FIFOS,
+    FOLD,
+    RTL,
+    STREAMED,
+    SYNTH,
+    SYNTHESIZED,
+    TIMING,
+    board_of,
+)
 from hw.build import SOLUTION as SOLUTION_FILE
 from hw.build_folder import BuildFolder
 from hw.integer_model import write_atomically
@@ -74,6 +87,8 @@ def collect(build: BuildFolder) -> Data:
         timings = _read(build.folder(FIFOS) / TIMING)
         data["simulated"] = {"timings": timings}
         data["predicted"] = [_rates(t, clock, operations, lut) for t in timings]
+    if BITFILE in build.steps:
+        data["bitfile"] = read_bitfile(build)
     runs = [build.path / FOLDER / name for name in SIMULATIONS.values()]
     data["sentences"] = [_read(run) for run in runs if run.is_file()]
     return data
@@ -161,6 +176,8 @@ def report_text(data: Mapping[str, Any]) -> str:
     if "weight_streamed" in data:
         lines += ["", "## Weight-streamed", "", data["weight_streamed"]["reason"], ""]
         lines += [f"- {rates}" for rates in data["predicted"]]
+    if "bitfile" in data:
+        lines += ["", "## Bitstream", "", *_bitfile_lines(data["bitfile"])]
     if "simulated" in data:
         lines += ["", "## Speed", "", *_speed_table(data)]
     if data["sentences"]:
@@ -177,6 +194,24 @@ def _resource_table(data: Mapping[str, Any]) -> list[str]:
             cells = [f"{total[n]:,} ({share.get(n, 0):.0%} of the budget)" for n in NAMES]
             rows.append([kind, *cells])
     return _table(rows)
+
+
+def _bitfile_lines(made: Mapping[str, Any]) -> list[str]:
+    """Placed and routed, and how far that can be trusted."""
+    tools = ", ".join(f"{name} {version}" for name, version in made["tools"].items())
+    used = ", ".join(f"{value:,} {name}" for name, value in made["utilization"].items())
+    if made["toolchain"] == "open":
+        clock = f"{made['estimated_mhz']:g} MHz, nextpnr's estimate after routing"
+    else:
+        clock = f"worst slack {made['worst_slack_ns']:g} ns at the clock, by Vivado"
+    seconds = ", ".join(f"{name} {value:g} s" for name, value in made["seconds"].items())
+    return [
+        f"Tool chain `{made['toolchain']}` ({tools}), the whole board with its shell, placed and "
+        f"routed: {used}. Clock: {clock}. Took {seconds}.",
+        "",
+        *(f"- checked: {line}" for line in made.get("checks", ())),
+        *(f"- risk: {line}" for line in made["risks"]),
+    ]
 
 
 def _speed_table(data: Mapping[str, Any]) -> list[str]:

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from hw.bitfile.nextpnr import nextpnr
 from hw.errors import ToolError
 from hw.kernels.mvu import BinaryMvu
-from hw.synth.place import BOARD, PINS, lut_sites, nextpnr, place_mvu
+from hw.synth.place import BOARD, PINS, lut_sites, place_mvu
 
 
 def test_a_missing_nextpnr_is_one_line_before_any_tool_starts(tmp_path: Path) -> None:
@@ -12,7 +13,7 @@ def test_a_missing_nextpnr_is_one_line_before_any_tool_starts(tmp_path: Path) ->
         lambda: nextpnr(tmp_path),
         lambda: place_mvu(BinaryMvu(8, 8, 1, 1), {}, tmp_path),
     ):
-        with pytest.raises(ToolError, match="expected nextpnr-himbaechel-xilinx") as caught:
+        with pytest.raises(ToolError, match="package nextpnr-himbaechel-xilinx") as caught:
             start()
         assert "\n" not in str(caught.value)
         assert str(tmp_path) in str(caught.value)

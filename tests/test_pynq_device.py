@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hw.pynq.edgebert_board.device import BoardLock, PynqDevice
+from hw.pynq.edgebert_board.device import HP0, BoardLock, PynqDevice
 from hw.pynq.edgebert_board.driver import Accelerator
 from hw.pynq.edgebert_board.errors import BoardError
 from hw.pynq.edgebert_board.package import Package
@@ -38,6 +38,19 @@ def package(
         yield package
 
 
+class FakePort:
+    """Registers of the memory port, left at 32 bits; the other bits are not ours."""
+
+    def __init__(self) -> None:
+        self.values = {0x00: 0x5, 0x14: 0xF01}
+
+    def read(self, offset: int) -> int:
+        return self.values[offset]
+
+    def write(self, offset: int, value: int) -> None:
+        self.values[offset] = value
+
+
 class FakePynq(types.ModuleType):
     """Overlay, Bitstream, MMIO, allocate and Clocks as pynq has them."""
 
@@ -47,6 +60,7 @@ class FakePynq(types.ModuleType):
         self.ps = types.ModuleType("pynq.ps")
         self.ps.Clocks = types.SimpleNamespace(fclk0_mhz=50.0)  # type: ignore[attr-defined]
         self.calls: list[Any] = []
+        self.memory_port = FakePort()
 
     def Overlay(self, path: str) -> None:
         self.calls.append(("Overlay", Path(path).read_bytes()))
@@ -57,7 +71,7 @@ class FakePynq(types.ModuleType):
 
     def MMIO(self, base_address: int, length: int) -> Any:
         self.calls.append(("MMIO", base_address, length))
-        return self.board
+        return self.memory_port if base_address == HP0 else self.board
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self.board.allocate(shape, dtype)
@@ -77,7 +91,10 @@ def test_the_bitstream_is_loaded_and_computes(
     device = PynqDevice(package, tmp_path / "lock")
     has_hwh = package.board.hwh is not None
     kind = "Overlay" if has_hwh else "Bitstream"
-    assert pynq.calls == [(kind, b"bits"), ("MMIO", 0x43C00000, 4096)]
+    ports = [] if has_hwh else [("MMIO", HP0, 4096)]
+    assert pynq.calls == [(kind, b"bits"), *ports, ("MMIO", 0x43C00000, 4096)]
+    narrow = {0x00: 0x5, 0x14: 0xF01}
+    assert pynq.memory_port.values == (narrow if has_hwh else {0x00: 0x4, 0x14: 0xF00})
     assert pynq.ps.Clocks.fclk0_mhz == (50.0 if has_hwh else 100.0)
     with Accelerator(device, package.sizes, package.board) as accelerator:
         check(accelerator, pynq.board.encoder)

@@ -1,10 +1,7 @@
 """Place and route a binary MVU for the xc7z020 with nextpnr: LUT sites and an estimated clock.
 
 Experimental: block RAM has no clock-to-out in nextpnr's timing, and nothing made this way was run
-on hardware. The tools come from Debian sid, in a folder that `debootstrap` makes:
-
-    debootstrap --variant=minbase sid ROOT http://deb.debian.org/debian
-    chroot ROOT apt-get install --no-install-recommends nextpnr-himbaechel-xilinx
+on hardware. hw/bitfile/tools.py says where the tools come from.
 """
 
 import json
@@ -16,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.bitfile.nextpnr import nextpnr
 from hw.errors import ToolError
 from hw.kernels.mvu import BinaryMvu
 from hw.sim.verilator import closure
@@ -115,24 +113,6 @@ def place_mvu(
     mhz = min(entry["achieved"] for entry in report["fmax"].values())
     counts = (used["SLICE_LUTX"], sites, used["SLICE_FFX"], used["CARRY4"])
     return Placement(*counts, mhz, seconds)
-
-
-def nextpnr(root: Path) -> list[str]:
-    """The command that starts nextpnr of a Debian root, with that root's own libraries.
-
-    Raises:
-        ToolError: nextpnr or its database of the part is missing.
-    """
-    program = root / "usr/bin/nextpnr-himbaechel-xilinx"
-    chips = root / "usr/share/nextpnr/himbaechel/xilinx/chipdb-xc7z020.bin"
-    if not program.exists() or not chips.exists():
-        raise ToolError(
-            f"expected nextpnr-himbaechel-xilinx and its chip database in {root}, found none; "
-            "hw/synth/place.py says how to install it"
-        )
-    loader = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path"]
-    loader += [str(root / "usr/lib/x86_64-linux-gnu")]
-    return [*loader, str(program), "--chipdb", str(chips)]
 
 
 def lut_sites(design: Mapping[str, object]) -> int:

@@ -11,6 +11,8 @@ from .driver import Mmio
 from .errors import BoardError
 from .package import Package
 
+# Registers of the Zynq-7000's memory port HP0 (AFI0_RDCHAN_CTRL, AFI0_WRCHAN_CTRL).
+HP0, HP0_BYTES, HP0_READ, HP0_WRITE, NARROW = 0xF800_8000, 0x1000, 0x00, 0x14, 1
 LOCK_FILE = Path("/run/lock/edgebert_board.lock")
 
 
@@ -97,9 +99,16 @@ class PynqDevice:
     def _load(self, bitstream: Path, has_hwh: bool, clock_khz: int) -> None:
         if has_hwh:  # which tells pynq clocks and port widths too
             self._overlay = self._pynq.Overlay(str(bitstream))
-        else:
-            self._pynq.Bitstream(str(bitstream)).download()
+        else:  # of the open tool chain, for the Zynq-7000
             importlib.import_module("pynq.ps").Clocks.fclk0_mhz = clock_khz / 1000
+            self._pynq.Bitstream(str(bitstream)).download()
+            self._widen_memory_port()
+
+    def _widen_memory_port(self) -> None:
+        """Port HP0 with 64 bits: whatever was loaded before may have left it with 32."""
+        port = self._pynq.MMIO(HP0, HP0_BYTES)
+        for offset in (HP0_READ, HP0_WRITE):
+            port.write(offset, port.read(offset) & ~NARROW)
 
 
 def _import_pynq() -> Any:
