@@ -1,13 +1,15 @@
 """Simulated timing of a design: latency of a sentence alone, pace of many of its length."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw.design import Design
 from hw.integer_model import Tensor
-from hw.sim.accelerator import simulate
+from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.pace import ideal_cycles
 
 LENGTHS = (4, 8, 16, 32, 64, 128)
@@ -36,7 +38,11 @@ class Timing:
 def measure(design: Design, lengths: Sequence[int] = LENGTHS) -> list[Timing]:
     """Simulate sentences of each length that the design takes; data don't matter."""
     most = int(design.properties["max_tokens"])
-    return [_measure(design, tokens, most) for tokens in sorted({*lengths, most}) if tokens <= most]
+    chosen = [tokens for tokens in sorted({*lengths, most}, reverse=True) if tokens <= most]
+    build_accelerator(design)  # once, for all
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = list(pool.map(lambda tokens: _measure(design, tokens, most), chosen))
+    return found[::-1]
 
 
 def _measure(design: Design, tokens: int, max_tokens: int) -> Timing:

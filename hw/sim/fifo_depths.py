@@ -110,8 +110,12 @@ def size_fifos(
     sizing.halve(sizing.by_size())
     final = with_depths(design, _all_layers(design, sizing.found))
     simulation = build_accelerator(final)
-    for lengths in mixes:
-        _simulate(final, simulation, lengths, STALLS)  # raises if it stops
+    report("all layers, with stalls")
+
+    def stalled(lengths: Lengths) -> AcceleratorResult:
+        return _simulate(final, simulation, lengths, STALLS)  # raises if it stops
+
+    _parallel(stalled, mixes)
     return {name: _fields(fifo) for name, fifo in final.fifos().items()}
 
 
@@ -172,9 +176,11 @@ class _Sizing:
     def start(self) -> None:
         """Depths at which nothing is lost, and the cycles of each mix with them."""
         most: dict[str, int] = {}
-        for result in self._map(
-            lambda mix: _simulate(self.design, self.simulation, mix, paced=True)
-        ):
+
+        def paced(mix: Lengths) -> AcceleratorResult:
+            return _simulate(self.design, self.simulation, mix, paced=True)
+
+        for result in _parallel(paced, self.mixes):
             for name, fifo in result.fifos.items():
                 most[role(name)] = max(most.get(role(name), LEAST), fifo.high_water)
         self.found = most
@@ -249,15 +255,16 @@ class _Sizing:
 
         counts: list[int] = []
         for start in range(0, len(self.mixes), WORKERS):  # most fail at the first mixes already
-            results = self._map(cycles, self.mixes[start : start + WORKERS])
+            results = _parallel(cycles, self.mixes[start : start + WORKERS])
             counts += [count for count in results if count is not None]
             if None in results:
                 return None
         return counts
 
-    def _map(self, work: Callable[[Lengths], T], mixes: Sequence[Lengths] | None = None) -> list[T]:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(work, mixes or self.mixes))
+
+def _parallel(work: Callable[[Lengths], T], mixes: Sequence[Lengths]) -> list[T]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(work, mixes))
 
 
 def _simulate(
