@@ -5,7 +5,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 edgebert zoo get tiny-sst2 --out "$work/export"
-edgebert verify "$work/export" --task reviews
+edgebert verify "$work/export" --task reviews --samples 200
 edgebert build "$work/export" --board pynq-z2 --max-tokens 64 --until rtl --out "$work/build"
 edgebert simulate "$work/build" --task reviews --samples 20
 edgebert verify "$work/export" --engine virtual-board --build "$work/build" \
