@@ -27,7 +27,7 @@ BIT, HWH, RESULT, UTILIZATION, TIMING = (
 # Vivado's board parts, which bring the processor's settings (memory, pins).
 BOARD_PARTS = {
     "pynq-z2": "tul.com.tw:pynq-z2:part0",
-    "aup-zu3": "realdigital.org:aup-zu3:part0",
+    "aup-zu3": "realdigital.org:aup-zu3-8gb:part0",
     "kv260": "xilinx.com:kv260_som:part0",
     "zcu104": "xilinx.com:zcu104:part0",
     "zcu102": "xilinx.com:zcu102:part0",
