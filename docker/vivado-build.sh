@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From an export to a bitstream and its package, by FINN and Vivado in the image edgebert-vivado:
+# From an export to a bitstream and its package, by Vivado in the image edgebert-vivado:
 #
 #   docker/vivado-build.sh EXPORT --board NAME --vivado DIR --out DIR [--check] [-- OPTION...]
 #
-# DIR of Vivado is such as /tools/Xilinx/Vivado/2022.2; what lies beside it (Vitis HLS) is mounted too,
-# read-only. --check ends after saying what is missing. OPTIONs go to `edgebert build`, such as
+# DIR of Vivado is such as /tools/Xilinx/Vivado/2022.2; /tools/Xilinx is mounted, read-only, as what
+# lies beside Vivado belongs to it. --check ends after saying what is missing. OPTIONs go to `edgebert build`, such as
 # --max-tokens 64. Writes OUT/build and OUT/NAME.zip. XILINXD_LICENSE_FILE and LM_LICENSE_FILE are
 # passed on; the container has the network of this machine, which licences may be bound to.
 set -euo pipefail

@@ -9,13 +9,16 @@ mkdir -p "$HOME"
 python docker/vivado_preflight.py --board "$board" --vivado "$vivado" --out /out
 [[ $mode == build ]] || exit 0
 
+# Where Vivado looks for board files is told by a script that it runs at its start.
+mkdir -p "$HOME/.Xilinx/Vivado"
+echo "set_param board.repoPaths [list {*}[get_param board.repoPaths] {$FINN_DEPS/board_files}]" \
+  > "$HOME/.Xilinx/Vivado/Vivado_init.tcl"
+
 # Xilinx's settings read variables that are not set, and may put a Python of their own in front.
 path=$PATH
 set +u
-for settings in "$vivado" "${vivado/Vivado/Vitis_HLS}" "${vivado/Vivado/Vitis}"; do
-  # shellcheck disable=SC1091
-  [[ ! -f $settings/settings64.sh ]] || source "$settings/settings64.sh"
-done
+# shellcheck disable=SC1091
+source "$vivado/settings64.sh"
 set -u
 export PATH=$path:$PATH
 

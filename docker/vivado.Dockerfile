@@ -1,4 +1,4 @@
-# FINN's Zynq build with Vivado: everything but Vivado, which docker/vivado-build.sh mounts.
+# Bitstreams with Vivado: everything but Vivado, which docker/vivado-build.sh mounts.
 #
 #   docker build -f docker/vivado.Dockerfile -t edgebert-vivado docker
 #
@@ -36,7 +36,7 @@ USER 1000
 ENV LANG=en_US.UTF-8 \
     FINN_DEPS=/opt/finn_deps
 
-# What FINN+ would clone when it builds, by commit.
+# Board files, and the libraries that FINN+ would clone when it builds, by commit.
 FROM tools
 ARG PYNQ_Z2_SHA256=
 COPY finn-deps.txt fetch-finn-deps.sh /opt/

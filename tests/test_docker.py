@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+from hw.bitfile.vivado_tcl import BOARD_PARTS
 from hw.boards import known_boards
 
 ROOT = Path(__file__).parents[1]
@@ -255,6 +256,9 @@ def test_boards_are_named_as_the_installed_finn_asks_vivado_for_them() -> None:
     )
     assert preflight.BOARD_PARTS.items() <= dict(asked).items()
     assert set(preflight.BOARD_PARTS) == {board.finn_name for board in known_boards().values()}
+    for name, part in BOARD_PARTS.items():  # our own script takes any version of them
+        theirs = preflight.BOARD_PARTS[known_boards()[name].finn_name]
+        assert theirs.rpartition(":")[0] == part
 
 
 def repository(folder: Path) -> str:
@@ -304,15 +308,11 @@ def vivado(root: Path, version: str = "2022.2", answers: Mapping[str, str] = ANS
     said = "\n".join(f"echo 'probe: {name} {text}'" for name, text in answers.items())
     program(folder / "bin/vivado", f'echo "$*" > {root}/asked\n{said}\necho "INFO: the end"')
     (folder / "settings64.sh").touch()
-    program(root / "Vitis_HLS" / version / "bin/vitis_hls", "")
     return folder
 
 
 def deps(root: Path, board: str = "Pynq-Z2") -> Path:
     """A folder that looks like FINN_DEPS, with the board files of a board."""
-    for _, commit, _, place in dependencies().values():
-        (root / place).mkdir(parents=True)
-        (root / place / ".commit").write_text(commit + "\n")
     vendor, name, part, version = preflight.BOARD_PARTS[board].split(":")
     path = root / "board_files" / name / "A.0/board.xml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +336,7 @@ def test_nothing_is_missing_where_all_is_there(
     folder, given = vivado(tmp_path), deps(tmp_path / "deps")
     names, missing = checks(monkeypatch, "pynq-z2", folder, given)
     assert missing == {}
-    assert names[:5] == ["version", "settings64.sh", "vivado", "vitis_hls", "disk"]
+    assert names[:4] == ["version", "settings64.sh", "vivado", "disk"]
     assert names[-4:] == [f"vivado's {name}" for name in ANSWERS]
     asked = (tmp_path / "asked").read_text().split()
     assert asked[-3:] == ["xc7z020clg400-1", "tul.com.tw:pynq-z2:part0:1.0", f"{given}/board_files"]
@@ -352,18 +352,8 @@ def test_an_unknown_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Vivado/2024.2").mkdir(parents=True)
     _, missing = checks(monkeypatch, "pynq-z2", tmp_path / "Vivado/2024.2", deps(tmp_path / "deps"))
-    assert list(missing) == ["settings64.sh", "vivado", "vitis_hls"]
-    assert f"{tmp_path}/Vitis_HLS/2024.2/bin/vitis_hls" in missing["vitis_hls"]
-
-
-def test_missing_dependencies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = deps(tmp_path / "deps")
-    (given / "finn-hlslib/.commit").write_text("0123\n")
-    shutil.rmtree(given / "attention-hlslib")
-    _, missing = checks(monkeypatch, "pynq-z2", vivado(tmp_path), given)
-    assert list(missing) == ["finn-hlslib", "attention-hlslib"]
-    assert missing["finn-hlslib"].endswith("got 0123: build the image anew")
-    assert missing["attention-hlslib"].endswith("got none: build the image anew")
+    assert list(missing) == ["settings64.sh", "vivado"]
+    assert f"expected {tmp_path}/Vivado/2024.2/bin/vivado, found none" in missing["vivado"]
 
 
 def test_missing_board_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -522,7 +512,7 @@ def test_inside_the_container_a_missing_part_ends_the_build(tmp_path: Path) -> N
     program(tmp_path / "edgebert", f'echo "edgebert $* $XILINX_VIVADO" >> {log}')
     folder = vivado(tmp_path / "xilinx")
     (folder / "settings64.sh").write_text(f"export XILINX_VIVADO={folder} $NOT_SET\n")
-    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path / "home")}
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path / "home"), "FINN_DEPS": "/d"}
     arguments = (str(folder), "pynq-z2", "--max-tokens", "64")
     assert script("vivado-inside.sh", "build", *arguments, STATUS="2", **given).returncode == 2
     assert len(log.read_text().splitlines()) == 1
@@ -532,6 +522,11 @@ def test_inside_the_container_a_missing_part_ends_the_build(tmp_path: Path) -> N
     log.unlink()
     assert script("vivado-inside.sh", "build", *arguments, STATUS="0", **given).returncode == 0
     _, made, packed = log.read_text().splitlines()
+    start = (tmp_path / "home/.Xilinx/Vivado/Vivado_init.tcl").read_text()
+    assert (
+        start
+        == "set_param board.repoPaths [list {*}[get_param board.repoPaths] {/d/board_files}]\n"
+    )
     assert made == (
         "edgebert build /export --board pynq-z2 --until bitfile --toolchain vivado "
         f"--out /out/build --max-tokens 64 {folder}"
