@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hw.design import Design
-from hw.sim.fifo_depths import measure_pace, size_fifos, with_depths
+from hw.sim.accelerator import build_accelerator, simulate
+from hw.sim.bench import Stalls
+from hw.sim.fifo_depths import measure_pace, size_fifos, unlimited, with_depths
 from hw.sim.two_layers import layers, two_layers
 from tests.designs import encoder_design, even_folding
 from tests.models import random_integer_model
@@ -60,6 +63,20 @@ def test_what_was_loaded_becomes_a_rom_and_its_chain_goes() -> None:
     assert any(port.name == "s_axis_weights" for port in loaded.ports)
     plain = design(3, weight_memory="block")
     assert structure(two_layers(loaded), "layer2_") == structure(two_layers(plain), "layer2_")
+
+
+@pytest.mark.slow
+def test_without_results_it_takes_the_same_cycles() -> None:
+    small = two_layers(design(3))
+    small = with_depths(small, unlimited(small))
+    sentences = [np.zeros((n, 32), dtype=np.int64) for n in (8, 1, 1, 5, 8, 2, 7)]
+    for stalls in (None, Stalls(seed=2, share=0.4, burst=5)):
+        fast, bare = (
+            simulate(small, sentences, stalls=stalls, simulation=build_accelerator(small, timing=t))
+            for t in (False, True)
+        )
+        assert bare.cycles == fast.cycles and bare.fifos == fast.fifos
+        assert not np.array_equal(bare.residuals[0], fast.residuals[0])
 
 
 @pytest.mark.slow

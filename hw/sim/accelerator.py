@@ -41,6 +41,7 @@ from hw.sim.verilator import HERE, Simulation, Style, build
 from hw.stitch import FIFO_DEPTHS, design_sources, simulation_top, top_module
 
 FAST = HERE / "fast"
+TIMING = HERE / "timing"
 PARTS = (HERE / "stream_monitor.sv", HERE / "simulated_fifo.sv")
 PATIENCE = 20_000  # cycles without any beat after which a design stands still, at the least
 TAIL_CYCLES = 200  # how long a run waits for beats that should not come
@@ -57,7 +58,9 @@ class Progress:
     total: int
 
 
-def build_accelerator(design: Design, *, exact: bool = False, trace: bool = False) -> Simulation:
+def build_accelerator(
+    design: Design, *, exact: bool = False, trace: bool = False, timing: bool = False
+) -> Simulation:
     """Compile the simulation of a design, or take it from the cache.
 
     The content of memories and the depths of FIFOs don't count: they are read at the start.
@@ -65,6 +68,7 @@ def build_accelerator(design: Design, *, exact: bool = False, trace: bool = Fals
     Args:
         exact: the structural top as it is: no stand-ins, no monitors, FIFOs of fixed depths.
         trace: it can record a waveform.
+        timing: without results, in half the time: nothing is summed.
 
     Raises:
         ToolError: Verilator or the compiler is missing, or refuses the design.
@@ -77,10 +81,11 @@ def build_accelerator(design: Design, *, exact: bool = False, trace: bool = Fals
             top.write_text(top_module(design))
             return build(design.name, {}, only=[*design_sources(design), top], style=style)
         top.write_text(simulation_top(design))
-        stand_ins = sorted(FAST.glob("*.sv"))
-        replaced = {path.name for path in stand_ins}
-        own = [path for path in design_sources(design) if path.name not in replaced]
-        return build(design.name, {}, only=[*own, *stand_ins, *PARTS, top], style=style)
+        folders = (FAST, TIMING) if timing else (FAST,)
+        stand_ins = {path.name: path for folder in folders for path in sorted(folder.glob("*.sv"))}
+        own = [path for path in design_sources(design) if path.name not in stand_ins]
+        only = [*own, *stand_ins.values(), *PARTS, top]
+        return build(design.name, {}, only=only, style=style)
 
 
 def simulate(

@@ -102,7 +102,9 @@ def size_fifos(
     mixes = mixes or sentence_mixes(design)
     small = two_layers(design)
     small = with_depths(small, unlimited(small))
-    sizing = _Sizing(small, build_accelerator(small), mixes, report)  # serves all depths
+    # One for all depths. That of a whole design serves others too, so it is made as they want it.
+    timing = len(small.instances) < len(design.instances)
+    sizing = _Sizing(small, build_accelerator(small, timing=timing), mixes, report)
     sizing.start()
     sizing.halve(sizing.by_size())
     for role in sizing.by_size():
