@@ -1,4 +1,5 @@
-# make setup | demo | lint | test | test-slow | mutate | bench | synth | place | images | clean
+# make setup | demo | lint | test | test-slow | board-pythons | mutate | bench | synth | place | images
+# | clean
 # PYTHON chooses the interpreter (3.11 or later) that the environment is made with.
 
 PYTHON ?= python3
@@ -14,14 +15,16 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-slow mutate bench synth place images clean
+.PHONY: help setup demo demo-software demo-board lint test test-slow board-pythons mutate bench \
+  synth place images clean
 
 help:
 	@echo "make setup      make $(VENV) with the versions of requirements.lock"
-	@echo "make demo       train, export, verify and use a small model, from start to end"
+	@echo "make demo       train, export and verify a small model; build one for a board, simulated"
 	@echo "make lint       ruff, mypy --strict"
 	@echo "make test       lint and the tests"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make board-pythons  environments of the PYNQ images' Pythons, for the board's tests"
 	@echo "make mutate     plant faults in the RTL; the tests must catch each"
 	@echo "make bench      speed of training and inference"
 	@echo "make synth      size of the RTL kernels, by synthesis"
@@ -48,11 +51,27 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup
+demo: demo-software demo-board
+	@echo "== done: one bit a weight, the same integers from training to the board's driver"
+
+demo-software: setup
+	@echo "== 1. train a tiny BERT, in three stages, down to one bit a weight and activation"
 	$(BIN)/edgebert train --config tiny --task reviews --out runs/demo --force
+	@echo "== 2. export it as integers; every engine must compute the same ones"
 	$(BIN)/edgebert export runs/demo --target onnx --out runs/demo-export --force
 	$(BIN)/edgebert verify runs/demo-export --task reviews
 	$(BIN)/edgebert predict runs/demo-export "A warm, funny film that never drags."
+
+# Without ../shared/glue: the zoo's model, trained on SST-2, on sentences of the built-in reviews.
+DEMO_SENTENCES ?= 64
+demo-board: setup
+	@echo "== 3. compile a model of the zoo into an accelerator for PYNQ-Z2"
+	$(BIN)/edgebert zoo get tiny-sst2 --out runs/demo-zoo --target pynq --force
+	$(BIN)/edgebert build runs/demo-zoo --board pynq-z2 --max-tokens 64 --out runs/demo-build --force
+	@echo "== 4. run real sentences through its RTL, by the board's own driver: a virtual board"
+	$(BIN)/edgebert verify runs/demo-zoo --build runs/demo-build --task reviews \
+	  --samples $(DEMO_SENTENCES) --engines fast,virtual-board --json runs/demo-board.json
+	$(BIN)/edgebert report runs/demo-zoo runs/demo-build runs/demo-board.json
 
 lint: setup
 	$(BIN)/ruff check $(PACKAGES)
@@ -63,6 +82,10 @@ test: lint
 
 test-slow: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -q -m slow -n $(TEST_WORKERS)
+
+# From python3.10 and python3.12 that are installed; the tests of the board skip those without.
+board-pythons: setup
+	$(BIN)/python -m tests.board_pythons
 
 mutate: setup
 	$(TEST_ENV) $(BIN)/python -m tests.mutations
