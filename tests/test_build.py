@@ -173,7 +173,9 @@ def test_the_package_proves_itself_on_the_virtual_board(
     """The board's own commands, as there; its result beside those of simulation."""
     export, build, package = (str(place / name) for name in ("export", "build", "package.zip"))
     task = with_data(place)
-    assert main(["package", export, "--build", build, "--out", package, *task]) == 0
+    for out in (package, str(place / "again.zip")):
+        assert main(["package", export, "--build", build, "--out", out, *task]) == 0
+    assert Path(package).read_bytes() == (place / "again.zip").read_bytes()
 
     def run(*arguments: str) -> int:
         return board_main(
@@ -250,8 +252,12 @@ def test_what_the_board_refuses_or_misses_is_one_line(
     line = error_of(capsys, [*board, "--build", str(half)])
     assert "expected a build with the step rtl, got lower, fold, fifos" in line
     other = write_export(place / "other", random_integer_model(seed=5))
-    line = error_of(capsys, ["verify", str(other.path), *board[2:], *build])
-    assert "expected a build of this export, got one of another" in line
+    for arguments in (["verify", *board[2:]], ["package", "--out", str(place / "no.zip")]):
+        line = error_of(capsys, [*arguments[:1], str(other.path), *arguments[1:], *build])
+        assert "expected a build of this export, got one of another" in line
+    arguments = ["package", export, "--build", str(half), "--out", str(place / "no.zip")]
+    assert "expected a build with the step rtl" in error_of(capsys, arguments)
+    assert not (place / "no.zip").exists()
     assert "got no build.json there" in error_of(capsys, [*board, "--build", export])
 
 

@@ -162,12 +162,12 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, ...
         yield model, package, *rest
 
 
-def batch(model: IntegerModel, seed: int) -> tuple[Batch, np.ndarray]:
+def batch(model: IntegerModel, seed: int, lengths: list[int] = LENGTHS) -> tuple[Batch, np.ndarray]:
     """Residuals of sentences, and what the encoder makes of them."""
-    values = [run(model, *s, float_product) for s in random_sentences(seed, model, LENGTHS)]
+    values = [run(model, *s, float_product) for s in random_sentences(seed, model, lengths)]
     last = f"layer.{model.dimensions.layers - 1}.ffn_norm.residual"
     given = np.concatenate([value["embedding.residual"] for value in values])
-    return Batch(given, np.array(LENGTHS)), np.concatenate([value[last] for value in values])
+    return Batch(given, np.array(lengths)), np.concatenate([value[last] for value in values])
 
 
 def open_driver(package: Package, board: VirtualBoard, **options: Any) -> Accelerator:
@@ -204,10 +204,10 @@ def test_the_driver_recovers_from_errors_of_memory_and_from_a_hang(encoder: Any)
     board = virtual_board(design, shell)
     with open_driver(package, board, timeout_s=0.5) as accelerator:
         for kind, response, message in (
-            ("read", "SLVERR", "the memory refused a read"),
-            ("read", "DECERR", "the memory refused a read"),
-            ("write", "SLVERR", "the memory refused a write"),
-            ("write", "DECERR", "the memory refused a write"),
+            ("read", "SLVERR", "the memory refused a read; STATUS READ_ERROR"),
+            ("read", "DECERR", "the memory refused a read; STATUS READ_ERROR"),
+            ("write", "SLVERR", "the memory refused a write; STATUS WRITE_ERROR"),
+            ("write", "DECERR", "the memory refused a write; STATUS WRITE_ERROR"),
         ):
             board.fail(board._base, board._size, kind, response)
             with pytest.raises(BoardError, match=message):
@@ -215,10 +215,24 @@ def test_the_driver_recovers_from_errors_of_memory_and_from_a_hang(encoder: Any)
             board.mend()
             assert np.array_equal(accelerator.run(given.residual, given.lengths), wanted)
         board.hang()
-        with pytest.raises(BoardError, match=r"within 0\.5 s"):
+        with pytest.raises(BoardError, match=r"within 0\.5 s, got none; STATUS BUSY, TOKENS_IN"):
             accelerator.run(given.residual, given.lengths)
         board.hang(False)
         assert np.array_equal(accelerator.run(given.residual, given.lengths), wanted)
+        assert board.counts()["open"] == 0
+
+
+@pytest.mark.slow
+def test_a_thousandth_call_of_the_driver_is_as_right_as_the_first(encoder: Any) -> None:
+    model, package, design, shell, _ = encoder
+    given = [batch(model, seed, [1, 2]) for seed in range(3)]
+    board = virtual_board(design, shell)
+    with open_driver(package, board) as accelerator:
+        for call in range(1000):
+            one, wanted = given[call % 3]
+            got = accelerator.run(one.residual, one.lengths, first_tokens=True)
+            assert np.array_equal(got, wanted[first_rows(one.lengths)])
+        assert accelerator.counters.sentences == 2000
         assert board.counts()["open"] == 0
 
 
