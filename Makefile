@@ -97,8 +97,8 @@ bench: setup
 synth: setup
 	$(BIN)/python -m benchmarks.synth --jobs $(TEST_WORKERS)
 
-# Optional: hw/synth/place.py says how to install nextpnr.
-NEXTPNR_ROOT ?= /
+# Optional: docs/bitfile.md says how to install nextpnr; EDGEBERT_TOOLS_ROOT names its system too.
+NEXTPNR_ROOT ?= $(or $(EDGEBERT_TOOLS_ROOT),/)
 place: setup
 	$(BIN)/python -m benchmarks.place --root $(NEXTPNR_ROOT)
 

@@ -14,6 +14,7 @@ from hw.bitfile.bitstream import (
     check_header,
     read_bits,
     read_header,
+    undated,
 )
 from hw.bitfile.fasm import Database, Frames, assemble, features
 from hw.bitfile.nextpnr import fasm_sites
@@ -170,6 +171,9 @@ def test_a_header_tells_part_and_idcode(database: Database) -> None:
     for other in (bit_file(PART, 0x0372_2093), bit_file("xc7z010clg400-1", 0x0372_7093)):
         with pytest.raises(HardwareFileError, match="expected a bitstream of xc7z020clg400-1"):
             check_header(read_header(other), database)
+    dated = content.replace(b"2020/01/01", b"2031/12/24").replace(b"00:00:00", b"23:59:59")
+    assert dated != content and undated(dated) == undated(content)
+    assert read_header(undated(content)) == header
     for damaged in (b"", content[:-1], content[:40], content.replace(SYNC, b"abcd")):
         with pytest.raises(HardwareFileError, match="expected"):
             read_header(damaged)

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from hw.bitfile.bitstream import read_header, write_bitstream
+from hw.bitfile.bitstream import (
+    BITS,
+    check_bits,
+    read_bits,
+    read_header,
+    write_bitstream,
+)
 from hw.bitfile.fasm import Database, assemble
 from hw.bitfile.netlist import NETLIST, check_cells, read_cells, synthesize_board
 from hw.bitfile.nextpnr import FASM, place_and_route, read_routed
@@ -133,6 +139,32 @@ def root() -> Path:
     except ToolError as error:
         pytest.skip(f"needs nextpnr and prjxray, in EDGEBERT_TOOLS_ROOT: {error}")
     return found
+
+
+@pytest.mark.slow
+def test_what_is_written_is_read_back(tmp_path: Path, root: Path) -> None:
+    database, rng = Database(bit_database(root), PART), random.Random(0)
+    tiles = [name for name in database.grid if name.startswith("BRAM_L_X6Y")][:2]
+    lines = [
+        f"{tile}.RAMB18_Y{half}.INIT_{row:02X}[255:0] = 256'b{rng.getrandbits(256):b}"
+        for tile in tiles
+        for half in (0, 1)
+        for row in range(64)
+    ]
+    lines += [f"{tile}.RAMB18_Y1.READ_WIDTH_A_18" for tile in tiles]
+    tiles = [name for name in database.grid if name.startswith("CLBLM_R_X")][:20]
+    lines += [f"{t}.SLICEM_X0.ALUT.INIT[63:0] = 64'b{rng.getrandbits(64):b}" for t in tiles]
+    frames, end = assemble(lines, database), time.monotonic() + 600
+    contents = []
+    for name in ("first.bit", "second.bit"):
+        write_bitstream(frames, database, tmp_path / name, root, end)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]
+    assert 4_045_000 < len(contents[0]) < 4_046_000
+    assert read_header(contents[0]).idcode == database.idcode() == 0x0372_7093
+    frames.bits.popitem()
+    with pytest.raises(HardwareFileError, match="got 1 others"):
+        check_bits(frames, read_bits((tmp_path / BITS).read_text()))
 
 
 @pytest.mark.slow

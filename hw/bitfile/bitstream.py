@@ -60,6 +60,7 @@ def write_bitstream(
         log = folder / f"{name}.log"
         run_tool(name, command, log=log, cwd=folder, deadline=deadline)
     try:
+        target.write_bytes(undated(target.read_bytes()))
         check_header(read_header(target.read_bytes()), database)
         check_bits(frames, read_bits((folder / BITS).read_text()))
     except (OSError, HardwareFileError) as error:
@@ -97,6 +98,12 @@ def read_header(content: bytes) -> Header:
     if len(body) != length:
         raise HardwareFileError(f"expected {length} bytes of configuration, got {len(body)}")
     return Header(part, idcode, length)
+
+
+def undated(content: bytes) -> bytes:
+    """A .bit file without the time when it was written: the same frames give the same file."""
+    content = re.sub(rb"c\0\x0b\d{4}/\d\d/\d\d\0", b"c\0\x0b1980/01/01\0", content, count=1)
+    return re.sub(rb"d\0\x09\d\d:\d\d:\d\d\0", b"d\0\x0900:00:00\0", content, count=1)
 
 
 def check_header(header: Header, database: Database) -> None:
