@@ -146,7 +146,7 @@ def test_the_ladder_has_the_builds_rungs(place: Path) -> None:
 def with_data(place: Path) -> list[str]:
     """Options of a task with sentences of 3 to 11 tokens, and longer ones."""
     place.joinpath("data").mkdir(exist_ok=True)
-    rows = [f"{'word7 ' * (1 + i % 12)},{i % 2}\n" for i in range(24)]
+    rows = [f"word{9 + i} {'word7 ' * (i % 12)},{i % 2}\n" for i in range(24)]
     for name in ("train", "dev"):
         (place / "data" / f"{name}.csv").write_text("text,label\n" + "".join(rows))
     return ["--task", "csv", "--data", str(place / "data")]
