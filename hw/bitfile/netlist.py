@@ -32,9 +32,6 @@ STATED = (
     *("MREG", "OPMODEREG", "PREG"),
 )
 
-SHARED = 8  # flip-flops of a slice
-FLIP_FLOPS = "-cell $_DFFE_?P?P_ 01 -cell $_SDFFE_?P?P_ 01"
-
 Cell = Mapping[str, Any]
 
 
@@ -108,11 +105,7 @@ def map_board(top: str, options: str) -> list[str]:
         f"techmap -map {LUT_ROM_MAP}",
         f"memory_libmap -logic-cost-rom 0.015625 -lib {lut_rams}.txt -lib {BLOCK_RAMS}",
         f"techmap -map {lut_rams}_map.v -map +/xilinx/brams_xc6v_map.v",
-        f"{synth} -run map_memory:map_ffs",
-        # Flip-flops of a slice share clock enable and reset: rare ones go to LUTs, or placement
-        # has to tear apart what belongs together.
-        f"dfflegalize {FLIP_FLOPS} -mince {SHARED} -minsrst {SHARED}",
-        f"{synth} -run map_ffs:",
+        f"{synth} -run map_memory:",
     ]
 
 
