@@ -1,7 +1,11 @@
 """What all stages of a training run share, and how a run is stopped."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from accelerate import Accelerator
 
@@ -36,3 +40,29 @@ class Context:
         """What the stage of that index trains on: unlabelled text too, once a teacher labels it."""
         taught = index > 0 or self.soft_labels is not None
         return self.inputs.train_and_text if taught else self.inputs.train
+
+
+@contextmanager
+def stop_signal() -> Iterator[Callable[[], bool]]:
+    """Make Ctrl-C and SIGTERM ask for a stop, which the yielded function tells.
+
+    A second Ctrl-C ends the run at once.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # only the main thread may set handlers
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,12 +1,8 @@
 """Training: every stage of a schedule, each the teacher and start of the next."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +10,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from edgebert import native
 from edgebert.config import Config, parse_schedule
-from edgebert.context import Context, Interrupted
+from edgebert.context import Context, Interrupted, stop_signal
 from edgebert.errors import UserError
 from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
@@ -71,7 +67,7 @@ def train(
     accelerator.wait_for_everyone()
     with (
         TrainLog(folder.metrics, folder.tensorboard, accelerator.is_main_process) as log,
-        _stop_signal() as stop,
+        stop_signal() as stop,
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         if teacher is not None:
@@ -167,29 +163,3 @@ def _check_config(config: Config, max_steps: int | None) -> None:
 
 def _silent(message: str) -> None:
     pass
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C and SIGTERM ask for a stop, which the yielded function tells.
-
-    A second Ctrl-C ends the run at once.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # only the main thread may set handlers
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
