@@ -78,13 +78,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> str:
     """Save tensors as safetensors, atomically; the file's SHA-256.
 
     Equal tensors give equal bytes.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return write_atomic(path, safetensors.torch.save(plain))
+    return write_atomic(path, safetensors.torch.save(plain, metadata))
 
 
 def load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:

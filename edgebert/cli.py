@@ -66,6 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, text, add_options, run in (
         ("train", "train every stage of a schedule", _add_train, _train),
+        (
+            "pretrain",
+            "distil a full-precision encoder on plain text, to start from with train --init",
+            _add_pretrain,
+            _pretrain,
+        ),
         ("eval", "score a run or an export on a task", _add_eval, _eval),
         ("predict", "classify a sentence or a pair", _add_predict, _predict),
         ("export", "write a run as an integer model", _add_export, _export),
@@ -124,6 +130,12 @@ def _train(options: argparse.Namespace) -> int:
     from edgebert.commands import train
 
     return train(options)
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from edgebert.commands import pretrain
+
+    return pretrain(options)
 
 
 def _eval(options: argparse.Namespace) -> int:
@@ -217,6 +229,52 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="such as distill.text=FILE; may be repeated",
+    )
+
+
+def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--config",
+        required=True,
+        metavar="NAME|FILE",
+        help="tiny, mini, small, minilm, base or a YAML file",
+    )
+    add("--out", required=True, metavar="RUN", help="folder of the encoder: for train --init")
+    add(
+        "--teacher",
+        default="minilm",
+        metavar="SOURCE",
+        help="minilm (default), a folder or a hub id of a pre-trained BERT",
+    )
+    add(
+        "--text",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a sentence a line, instead of IMDB reviews; may be repeated",
+    )
+    add("--task", help="the sentences of this task's train set too, none of its dev set")
+    add(
+        "--data",
+        metavar="DIR",
+        help="folder of the task's files; without --task, of GLUE tasks, all of which are taken",
+    )
+    add("--epochs", type=float, metavar="N", help="over the text")
+    add("--max-steps", type=int, metavar="N", help="at most N optimizer steps")
+    add("--max-hours", type=float, metavar="X", help="at most X hours, the learning rate with them")
+    add("--batch-size", type=int, metavar="N", help="sentences a step")
+    add("--lr", type=float, metavar="X", help="peak learning rate")
+    add("--seed", type=int, metavar="N")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--resume", action="store_true", help="go on with the pre-training in --out")
+    add("--force", action="store_true", help="replace the pre-training in --out")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as pretrain.sentence=0; may be repeated",
     )
 
 

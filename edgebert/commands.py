@@ -70,11 +70,42 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
-def overrides(options: argparse.Namespace) -> list[str]:
-    """--set and the options that stand for a configuration key, as section.key=value."""
-    keys = ("schedule", "epochs", "batch_size", "lr", "seed")
-    given = [(key, getattr(options, key)) for key in keys]
-    return [*options.set, *(f"train.{key}={value}" for key, value in given if value is not None)]
+def pretrain(options: argparse.Namespace) -> int:
+    """`edgebert pretrain`."""
+    from edgebert.pretrain import pretrain
+
+    sections = {"epochs": "pretrain", "batch_size": "pretrain", "lr": "pretrain", "seed": "train"}
+    result = pretrain(
+        load_config(options.config, overrides(options, sections)),
+        options.out,
+        teacher=options.teacher,
+        text=options.text,
+        task=options.task,
+        data=options.data,
+        device=options.device,
+        resume=options.resume,
+        force=options.force,
+        max_steps=options.max_steps,
+        max_hours=options.max_hours,
+        say=say,
+    )
+    header = [options.out, "steps", "hours", *result.losses]
+    figures = [f"{value:.4f}" for value in result.losses.values()]
+    print_table(header, [["", str(result.step), f"{result.seconds / 3600:.2f}", *figures]])
+    return 0
+
+
+TRAIN_KEYS = dict.fromkeys(("schedule", "epochs", "batch_size", "lr", "seed"), "train")
+
+
+def overrides(options: argparse.Namespace, sections: Mapping[str, str] = TRAIN_KEYS) -> list[str]:
+    """--set and the options that stand for a configuration key, as section.key=value.
+
+    sections: of these options.
+    """
+    given = [(section, key, getattr(options, key)) for key, section in sections.items()]
+    changes = [f"{section}.{key}={value}" for section, key, value in given if value is not None]
+    return [*options.set, *changes]
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import yaml
 from edgebert.errors import UserError
 
 CONFIG_DIR = Path(__file__).parent / "configs"
+PRETRAIN_LOSSES = ("relations", "hidden", "embedding", "sentence")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,40 @@ class DistillConfig:
 
 
 @dataclass(frozen=True)
+class PretrainConfig:
+    """Distillation of a full-precision encoder on plain text, before any task (`pretrain`).
+
+    Weight decay, warm-up, clipping, seed, precision and checkpoints are those of `train`.
+    """
+
+    epochs: float = 10.0
+    lr: float = 1e-3
+    batch_size: int = 64
+    dropout: float = 0.0
+    relations: float = 1.0  # weights of the losses: Q-Q, K-K, V-V relations of the last layers
+    hidden: float = 1.0  # hidden states of chosen layers, through learned projections
+    embedding: float = 1.0  # the same of the embeddings
+    sentence: float = 1.0  # the teacher's mean of the last states, from the pooled first token
+    relation_heads: int = 16  # divides the widths of student and teacher
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "lr", "batch_size", "relation_heads"):
+            _at_least(f"pretrain.{name}", getattr(self, name), 0, above=True)
+        weights = {name: getattr(self, name) for name in PRETRAIN_LOSSES}
+        for name, weight in weights.items():
+            _at_least(f"pretrain.{name}", weight, 0)
+        if not any(weights.values()):
+            raise UserError(
+                f"config pretrain: expected a weight above 0 of {', '.join(PRETRAIN_LOSSES)}, "
+                "got 0 for all"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(
+                f"config pretrain.dropout: expected from 0 to below 1, got {self.dropout}"
+            )
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole configuration."""
 
@@ -128,6 +163,7 @@ class Config:
     arithmetic: ArithmeticConfig = field(default_factory=ArithmeticConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
 
     def __post_init__(self) -> None:
         if self.model.max_tokens << self.arithmetic.exp_bits >= 1 << 24:
@@ -296,6 +332,12 @@ def _choice(key: str, value: str, known: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(value, known, n=1)
         advice = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"config {key}: expected {' or '.join(known)}, got {value!r}{advice}")
+
+
+def _at_least(key: str, value: float, low: float, above: bool = False) -> None:
+    if not (value > low if above else value >= low):
+        what = "above" if above else "of at least"
+        raise UserError(f"config {key}: expected a number {what} {low}, got {value}")
 
 
 def _stage_keys(key: str, values: Mapping[str, float]) -> None:

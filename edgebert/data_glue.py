@@ -99,6 +99,15 @@ def load_folder(name: str, data: Path) -> TaskData:
     return _task_data(name, _read_tsv(task, folder / "train.tsv"), dev)
 
 
+def found_tasks(data: Path) -> list[str]:
+    """The GLUE tasks that have a folder in DIR."""
+    return [
+        name
+        for name, task in TASKS.items()
+        if any((data / folder / "train.tsv").is_file() for folder in (task.folder, name))
+    ]
+
+
 def load_hub(name: str, hub_id: str = HUB_ID) -> TaskData:
     """Fetch a GLUE task by hub id, with the columns of nyu-mll/glue, through `datasets`."""
     task = TASKS[name]

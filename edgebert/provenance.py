@@ -3,7 +3,7 @@
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +50,25 @@ def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
         ("--task", before.task, info.task),
         ("--init", before.init, info.init),
         ("--max-steps", before.max_steps, info.max_steps),
-        *_differences(to_dict(folder.read_config()), to_dict(config), ""),
+        *differences(folder.read_config(), config),
         ("--data", before.data_sha256[:12], info.data_sha256[:12]),
     ]
+    require_equal(pairs)
+
+
+def require_equal(pairs: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raise UserError, naming the first option whose old and new value differ."""
     for key, old, new in pairs:
         if old != new:
             raise UserError(
                 f"--resume: expected {key} = {old} as the run was started with, got {new}; "
                 "give the same, or start again with --force"
             )
+
+
+def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """The keys that differ, such as `train.lr`, with both values."""
+    return _differences(to_dict(old), to_dict(new), "")
 
 
 def versions() -> dict[str, str]:

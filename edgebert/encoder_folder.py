@@ -1,0 +1,185 @@
+"""The folder of a pre-training: a BERT encoder as transformers saves it, and how it came about.
+
+config.json  model.safetensors     the encoder, written at the end: `--init` and transformers
+vocab.txt  tokenizer_config.json     read them
+pretrain.json  config.yaml         what it was started with
+metrics.jsonl  tensorboard/  checkpoint/
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from edgebert.checkpoint import (
+    CheckpointFolder,
+    read_record,
+    save_tensors,
+    write_atomic,
+    write_record,
+)
+from edgebert.config import Config, ModelConfig, from_dict, to_dict
+from edgebert.errors import UserError
+from edgebert.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RECORD = "pretrain.json"
+MODEL = "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PretrainInfo:
+    """What a pre-training was started with, beside its configuration, and how far it came."""
+
+    teacher: str
+    sources: tuple[str, ...]  # of the text: names of files, data sets and tasks
+    sentences: int
+    text_sha256: str
+    max_steps: int | None
+    max_hours: float | None
+    status: str = "running"  # running | interrupted | done
+    step: int = 0
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)  # the last logged
+    model_sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class EncoderFolder:
+    """Reads and writes the folder of one pre-training."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = CheckpointFolder(path / "checkpoint")
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+
+    @classmethod
+    def create(
+        cls, out: Path, config: Config, info: PretrainInfo, tokenizer: Tokenizer
+    ) -> "EncoderFolder":
+        """Begin: the folder is made beside its place, and takes that of an older one when whole."""
+        out = out.resolve()
+        fresh, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in (fresh, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            tokenizer.save(fresh)
+            text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+            write_atomic(fresh / "config.yaml", text.encode())
+            cls(fresh).write_info(info)
+            if out.exists():
+                os.replace(out, old)
+            os.replace(fresh, out)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise UserError(f"--out {out}: expected a writable folder, got: {reason}") from None
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        return cls(out)
+
+    def write_info(self, info: PretrainInfo) -> None:
+        """Replace pretrain.json."""
+        write_record(self.path / RECORD, {"format": FORMAT, **asdict(info)})
+
+    def read_info(self) -> PretrainInfo:
+        """Read pretrain.json. Raises UserError unless it is one of this format."""
+        if not is_pretraining(self.path):
+            what = f"a folder without {RECORD}" if self.path.is_dir() else "no such folder"
+            raise UserError(f"{self.path}: expected the folder of a pre-training, got {what}")
+        record = read_record(self.path / RECORD)
+        if record.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path}: expected a pre-training of format {FORMAT}, got "
+                f"{record.get('format')}; use the version of edgebert that wrote it"
+            )
+        values = {f.name: record[f.name] for f in fields(PretrainInfo)}
+        return PretrainInfo(**{**values, "sources": tuple(values["sources"])})
+
+    def read_config(self) -> Config:
+        """The configuration of the pre-training."""
+        return from_dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    def write_encoder(
+        self, tensors: Mapping[str, "Tensor"], model: ModelConfig, info: PretrainInfo, pad_id: int
+    ) -> PretrainInfo:
+        """Save the encoder, in BERT's names, and say that it is done."""
+        sha256 = save_tensors(self.path / MODEL, tensors, {"format": "pt"})
+        content = json.dumps(bert_config(model, pad_id), indent=2) + "\n"
+        write_atomic(self.path / "config.json", content.encode())
+        info = replace(info, status="done", model_sha256=sha256)
+        self.write_info(info)
+        return info
+
+
+def bert_config(model: ModelConfig, pad_id: int) -> dict[str, object]:
+    """config.json of transformers' BertModel of a model's sizes."""
+    return {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "vocab_size": model.vocab,
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "intermediate_size": model.ffn,
+        "hidden_act": model.activation,
+        "max_position_embeddings": model.max_tokens,
+        "type_vocab_size": model.token_types,
+        "layer_norm_eps": model.layer_norm_eps,
+        "pad_token_id": pad_id,
+    }
+
+
+def is_pretraining(path: Path) -> bool:
+    """Whether a folder holds a pre-training, done or not."""
+    return (path / RECORD).is_file()
+
+
+def check_encoder(source: str, model: ModelConfig) -> None:
+    """Raise UserError unless a pre-training is done and of a model's sizes.
+
+    A source that is none passes.
+    """
+    path = Path(source)
+    if not is_pretraining(path):
+        return
+    folder = EncoderFolder(path)
+    if not (path / "config.json").is_file():
+        raise UserError(
+            f"--init {source}: expected a finished pre-training, got one that is "
+            f"{folder.read_info().status}; go on with edgebert pretrain --resume"
+        )
+    ours = folder.read_config().model
+    for name in ("layers", "hidden", "heads", "ffn"):
+        was, now = getattr(ours, name), getattr(model, name)
+        if was != now:
+            raise UserError(
+                f"--init {source}: expected model.{name} = {was} as it was pre-trained with, "
+                f"got {now}; choose the same --config"
+            )
+
+
+def check_new(out: Path, *, force: bool) -> None:
+    """Raise UserError unless a new pre-training may begin in `out`."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not is_pretraining(out):
+        raise UserError(
+            f"--out {out}: expected a new folder or a pre-training, got "
+            f"{'other files' if out.is_dir() else 'a file'}; choose another one"
+        )
+    if not force:
+        raise UserError(
+            f"--out {out}: expected a new folder, got one that holds a pre-training; go on with "
+            "it (--resume), replace it (--force), or choose another one"
+        )
