@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.errors import UserError
-from edgebert.zoo import read_index
+from edgebert.zoo import model_file, read_index
+from hw.integer_model import load_integer_model
 
 MEASURED, SIMULATED = "measured", "simulated"
 BOARD = "edgebert board verification"
@@ -145,20 +146,19 @@ def _export(path: Path, content: Data) -> Iterable[Rung]:
     digest = hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
     checkpoint = (content["source"] or {}).get("checkpoint_sha256")
     yield Rung("", "", str(path), export=digest, checkpoint=checkpoint)
-    model_sha256 = content["files"]["integer.safetensors"]["sha256"]
-    for model in read_index().values():
-        if model.sha256 == model_sha256:
-            figures = {"w32a32": model.teacher, "w1a2": model.w1a2, "w1a1": model.w1a1}
-            for stage, score in figures.items():
-                yield Rung(
-                    engine=f"training {stage}",
-                    how=MEASURED,
-                    source=f"zoo/{model.name}",
-                    task=model.task,
-                    sentences=model.sentences,
-                    metric=model.metric,
-                    score=score,
-                )
+    model = read_index().get(str((content["source"] or {}).get("run")).removeprefix("zoo/"))
+    if model is None or load_integer_model(model_file(model)).config["source"] != content["source"]:
+        return
+    for stage, score in {"w32a32": model.teacher, "w1a2": model.w1a2, "w1a1": model.w1a1}.items():
+        yield Rung(
+            engine=f"training {stage}",
+            how=MEASURED,
+            source=f"zoo/{model.name}",
+            task=model.task,
+            sentences=model.sentences,
+            metric=model.metric,
+            score=score,
+        )
 
 
 def _build(path: Path, content: Data) -> Iterable[Rung]:

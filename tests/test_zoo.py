@@ -81,6 +81,20 @@ def test_no_sentence_of_a_data_set_ships(
     assert not any(tuple(ids.tolist()) in dev for ids, _ in golden_sentences(integers))
 
 
+def test_the_report_begins_with_the_training_of_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = MODELS[-1], tmp_path / "export"
+    assert main(["zoo", "get", model.name, "--out", str(out), "--target", "pynq"]) == 0
+    capsys.readouterr()
+    assert main(["report", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["training", stage] for stage in ("w32a32", "w1a2", "w1a1")
+    ]
+    assert f"{model.metric} {model.w1a1:.4f}" in lines[-1]
+
+
 def test_the_list_shows_every_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "list", "--json", str(tmp_path / "zoo.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
