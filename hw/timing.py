@@ -1,5 +1,6 @@
 """Simulated timing of a design: latency of a sentence alone, pace of many of its length."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.pace import ideal_cycles
 
 LENGTHS = (4, 8, 16, 32, 64, 128)
-FILLING = 2  # times max_tokens that go before what is measured
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,12 @@ def measure(design: Design, lengths: Sequence[int] = LENGTHS) -> list[Timing]:
 def _measure(design: Design, tokens: int, max_tokens: int) -> Timing:
     hidden = design.instances["input_threshold"].parameters()["HIDDEN"]
     sentence: Tensor = np.zeros((tokens, int(hidden)), dtype=np.int64)
-    before = -(-FILLING * max_tokens // tokens)
-    count = before + -(-max_tokens // tokens) + 1
     (alone,) = simulate(design, [sentence]).latencies()
-    pace = simulate(design, [sentence] * count).cycles_per_token(skip=before)
-    slowest, cycles = ideal_cycles(design, [tokens] * count)
-    return Timing(tokens, alone, pace, cycles / (tokens * count), slowest)
+    slowest, cycles = ideal_cycles(design, [tokens])
+    # As many go before as are on their way at once. Tokens leave in the groups that the slowest
+    # kernel makes of them, so whole groups are measured.
+    filling = 1 + int(alone // cycles)
+    group = math.lcm(tokens, getattr(design.instances[slowest], "tokens", 1)) // tokens
+    measured = group * -(-max_tokens // (group * tokens))
+    run = simulate(design, [sentence] * (filling + measured))
+    return Timing(tokens, alone, run.cycles_per_token(skip=filling), cycles / tokens, slowest)

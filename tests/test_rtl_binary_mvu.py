@@ -172,6 +172,23 @@ def test_cycles_are_as_stated_and_groups_follow_without_a_gap(mvu: BinaryMvu) ->
     assert set(spans.tolist()) == {mvu.cycles_per_group}
 
 
+def test_a_group_does_not_wait_for_a_consumer_that_the_queues_are_made_for() -> None:
+    # The consumer takes the 16 beats of a token in 80 cycles on average; a group gives it 102.
+    slow = Stalls(3, ports={"m_axis": 0.8}, burst=1.25)
+    mvu = BinaryMvu(64, 16, 1, 1, tokens=10, raw=True, behavioural=True)
+    weight, threshold, bits, expected = case(mvu, 80)
+
+    def cycles(kernel: BinaryMvu, stalls: Stalls | None) -> int:
+        out, _, result = simulate(kernel, weight, threshold, bits, stalls)
+        assert np.array_equal(out, expected)
+        return int(result.taken["m_axis"][-1] - result.taken["m_axis"][0])
+
+    roomy = replace(mvu, out_cycles=96)
+    assert mvu.output_stall(80) > 300 and roomy.output_stall(80) == 0
+    assert cycles(roomy, slow) < 1.06 * cycles(mvu, None)
+    assert cycles(mvu, slow) > 1.1 * cycles(roomy, slow)
+
+
 def test_the_lanes_description_does_not_change_the_result() -> None:
     mvu = POINTS["folded both ways"]
     weight, threshold, bits, expected = case(mvu, 12)

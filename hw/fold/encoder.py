@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from hw.errors import ParameterError
+from hw.fold.fifo_memories import waiting_fifo
 from hw.fold.problem import Choice, Edge, Group, Problem, Room, Variant
 from hw.fold.variants import (
+    WAITING,
     Setting,
     attention_variants,
     converter,
@@ -19,7 +21,7 @@ from hw.fold.variants import (
 )
 from hw.kernels.add_norm import AddNorm
 from hw.kernels.attention import BinaryAttention
-from hw.kernels.channel_threshold import ChannelThreshold
+from hw.kernels.channel_threshold import CONSUMERS, ChannelThreshold
 from hw.kernels.kernel import Kernel
 from hw.kernels.mvu import BinaryMvu
 from hw.resources import Resources
@@ -139,7 +141,7 @@ def encoder_problem(
     threshold = encoder.of(ChannelThreshold, INPUT)
     groups[INPUT] = Group([INPUT], threshold_variants(threshold, setting))
     beats, width = threshold.hidden // lanes, lanes * threshold.word_bits
-    bases = {"attention_norm": encoder.max_tokens + 2 + -(-8 // _heads(encoder)), "ffn_norm": 1}
+    bases = {"attention_norm": encoder.max_tokens + -(-8 // _heads(encoder)), "ffn_norm": 0}
     for norm, base in bases.items():
         fifos = fifo_variants(beats, width, base, base + MOST_TOKENS_BESIDE, setting)
         groups[norm + FIFO] = Group([n + FIFO for n in encoder.part(norm)], fifos)
@@ -207,7 +209,18 @@ def folding_of(problem: Problem, choice: Choice) -> Folding:
         for node in group.nodes:
             if node not in chosen:
                 chosen[node] = left[name].pop(0)
-    return {node: dict(variant.fields) for node, variant in chosen.items()}
+    folding: Folding = {}
+    for node, variant in chosen.items():
+        own = {name: v for name, v in variant.fields.items() if not name.startswith(WAITING)}
+        folding[node] = own
+        if len(own) < len(variant.fields):
+            fifo = {
+                name.removeprefix(WAITING): value
+                for name, value in variant.fields.items()
+                if name not in own
+            }
+            folding |= {waiting_fifo(node, part): dict(fifo) for part in CONSUMERS}
+    return folding
 
 
 def _join(

@@ -24,10 +24,19 @@ def waiting_room(design: Design) -> dict[str, int]:
     depths = {}
     for name, kernel in design.instances.items():
         if isinstance(kernel, BinaryAttention):
-            beats = -(-kernel.max_tokens // 2) * (kernel.hidden // kernel.in_bits)
             for part in CONSUMERS:
-                depths[f"{name}_{part}_fifo"] = beats
+                depths[waiting_fifo(name, part)] = waiting_beats(kernel)
     return depths
+
+
+def waiting_fifo(attention: str, part: str) -> str:
+    """Name of the FIFO in front of an attention for its queries, keys or values (`part`)."""
+    return f"{attention}_{part}_fifo"
+
+
+def waiting_beats(attention: BinaryAttention) -> int:
+    """Beats of half a longest sentence."""
+    return -(-attention.max_tokens // 2) * (attention.hidden // attention.in_bits)
 
 
 def place_fifos(design: Design, board: Board, fixed: Mapping[str, str]) -> dict[str, StreamFifo]:

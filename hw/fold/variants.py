@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hw.errors import ParameterError
+from hw.fold.fifo_memories import waiting_beats
 from hw.fold.problem import Fields, Variant, undominated
 from hw.kernels.add_norm import AddNorm
 from hw.kernels.attention import BinaryAttention
-from hw.kernels.channel_threshold import ChannelThreshold
+from hw.kernels.channel_threshold import CONSUMERS, ChannelThreshold
 from hw.kernels.load_chain import LoadChain
 from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import StreamFifo, WidthConverter
 from hw.resources import Resources, resources_of
 
+WAITING = "waiting_"  # before fields of the FIFOs in front of an attention, among its own
 SHALLOW = 2  # beats of a FIFO that only cuts paths
 MAX_SIMD = 1024  # of a lane
 MAX_ATTENTION_BITS = 64  # of a beat into or out of an attention
@@ -53,7 +55,8 @@ def mvu_variants(
         foldings: those that are looked at, if not all.
     """
     found = []
-    for folded in _mvu_foldings(kernel, setting) if foldings is None else foldings:
+    for given in _mvu_foldings(kernel, setting) if foldings is None else foldings:
+        folded = _with_room(given, setting)
         cost = resources_of(folded, setting.family)
         cost += resources_of(StreamFifo(folded.simd, SHALLOW), setting.family)
         if folded.loadable:
@@ -70,7 +73,8 @@ def mvu_variants(
             if out is None:
                 continue
             cost += out
-        fields = ("pe", "simd", "tokens", "weight_memory", "activation_memory", "loadable")
+        fields = ["pe", "simd", "tokens", "weight_memory", "activation_memory", "loadable"]
+        fields += ["out_cycles"] if folded.out_cycles else []
         found.append(
             Variant(
                 {name: getattr(folded, name) for name in fields},
@@ -84,6 +88,15 @@ def mvu_variants(
     return undominated(found)
 
 
+def _with_room(kernel: BinaryMvu, setting: Setting) -> BinaryMvu:
+    """With room for results where an add + LayerNorm takes them too slowly to keep the pace."""
+    out_cycles = kernel.mh // setting.lanes if kernel.raw else 0
+    stalled = kernel.words + kernel.output_stall(out_cycles)
+    if stalled <= kernel.tokens * setting.cycles:
+        return kernel
+    return replace(kernel, out_cycles=out_cycles)
+
+
 def mvu_cycles(kernel: BinaryMvu) -> int:
     """Cycles per token in a steady state."""
     return -(-kernel.words // kernel.tokens)
@@ -92,13 +105,14 @@ def mvu_cycles(kernel: BinaryMvu) -> int:
 def tokens_under_way(kernel: BinaryMvu, cycles: int) -> int:
     """Tokens that are in a matrix when one comes every `cycles` cycles.
 
-    A token comes in beats, waits for the group before it to end, is in work, and leaves after the
-    others of its group.
+    A token comes in beats, waits for the group before it to end, is in work, and leaves. The first
+    of a group waits longest, for the others too; the last leaves last, after the others.
     """
     if kernel.tokens == 1:
         return 1 + -(-kernel.words // cycles)
-    leave = kernel.tokens * kernel.neuron_folds
-    return 1 + -(-(2 * kernel.words + leave) // cycles)
+    leave = kernel.tokens * max(kernel.neuron_folds, kernel.out_cycles)
+    wait = kernel.words - kernel.words // kernel.tokens
+    return 1 + -(-(kernel.words + max(wait, leave)) // cycles)
 
 
 def _mvu_foldings(kernel: BinaryMvu, setting: Setting) -> Iterator[BinaryMvu]:
@@ -124,18 +138,31 @@ def _mvu_foldings(kernel: BinaryMvu, setting: Setting) -> Iterator[BinaryMvu]:
                 )
 
 
-def attention_variants(kernel: BinaryAttention, setting: Setting) -> list[Variant]:
-    """Variants of an attention, with the FIFOs in front."""
+def attention_variants(
+    kernel: BinaryAttention, setting: Setting, *, waiting: bool = True
+) -> list[Variant]:
+    """Variants of an attention, with the FIFOs in front.
+
+    Args:
+        waiting: these hold sentences that wait; the fields of one are among the variant's, with
+            WAITING before their names. Else they only cut paths.
+    """
     found = []
-    for folded in _attention_foldings(kernel, setting.cycles):
+    foldings = _attention_foldings(kernel, setting.cycles)
+    for folded, ram in itertools.product(foldings, STYLES if waiting else ("auto",)):
+        depth = waiting_beats(folded) if waiting else SHALLOW
         cost = resources_of(folded, setting.family)
-        cost += resources_of(StreamFifo(folded.in_bits, SHALLOW), setting.family) * 3
+        fifo = resources_of(StreamFifo(folded.in_bits, depth, ram), setting.family)
+        cost += fifo * len(CONSUMERS)
         length = folded.max_tokens.bit_length()
         cost += resources_of(StreamFifo(length, SHALLOW), setting.family)
-        fields = ("max_tokens", "keys", "simd", "channels", "in_bits", "out_bits", "banks")
+        names = ("max_tokens", "keys", "simd", "channels", "in_bits", "out_bits", "banks")
+        fields: dict[str, Any] = {name: getattr(folded, name) for name in names}
+        if waiting:
+            fields |= {f"{WAITING}depth": depth, f"{WAITING}ram": ram}
         found.append(
             Variant(
-                {name: getattr(folded, name) for name in fields},
+                fields,
                 attention_cycles(folded),
                 cost,
                 into=folded.in_bits,

@@ -39,6 +39,8 @@ class BinaryMvu:
         load_bits: bits of a beat of `s_axis_weights`.
         weight_file: name of the memory file.
         behavioural: lanes as a plain description.
+        out_cycles: cycles in which the consumer takes a token, where that is more than its beats;
+            with several tokens, so many results of the next ones find room meanwhile.
     """
 
     module: ClassVar[str] = "binary_mvu"
@@ -56,6 +58,7 @@ class BinaryMvu:
     load_bits: int = 72
     weight_file: str = "weights.hex"
     behavioural: bool = False
+    out_cycles: int = 0
 
     def __post_init__(self) -> None:
         in_range("mw", self.mw, 2, MAX_WIDTH)
@@ -71,6 +74,7 @@ class BinaryMvu:
         one_of("weight_memory", self.weight_memory, WEIGHT_MEMORIES)
         one_of("activation_memory", self.activation_memory, ACTIVATION_MEMORIES)
         in_range("load_bits", self.load_bits, 1, MAX_WIDTH)
+        in_range("out_cycles", self.out_cycles, 0, MAX_WIDTH)
         if self.weight_memory == "ultra" and not self.loadable:
             raise ParameterError(
                 'weight_memory: expected loadable weights for "ultra" (URAM has no initial '
@@ -108,6 +112,23 @@ class BinaryMvu:
     def word_bits(self) -> int:
         """Bits of a weight word."""
         return self.pe * self.simd + self.slice_bits
+
+    @property
+    def queue_depth(self) -> int:
+        """Results that find room for each of several tokens."""
+        pace = max(self.neuron_folds, self.out_cycles)
+        return self.neuron_folds + -(-pace * self.tokens // self.synapse_folds) + 3
+
+    def output_stall(self, out_cycles: int) -> int:
+        """Cycles per group for which work stands still if a token takes `out_cycles` to leave.
+
+        The last token of a group waits for the others to leave, and the results of the next one
+        fill what is left of its queue.
+        """
+        if self.tokens == 1:
+            return 0
+        room = (self.queue_depth - self.neuron_folds) * self.synapse_folds
+        return max(0, (self.tokens - 1) * out_cycles - room)
 
     @property
     def words(self) -> int:
@@ -186,6 +207,7 @@ class BinaryMvu:
             "LOAD_BITS": self.load_bits,
             "ACTIVATION_MEMORY": ACTIVATION_MEMORIES.index(self.activation_memory),
             "BEHAVIOURAL": int(self.behavioural),
+            "OUT_CYCLES": self.out_cycles,
         }
 
     def streams(self) -> tuple[StreamPort, ...]:

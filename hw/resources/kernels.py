@@ -91,7 +91,7 @@ def _mvu(kernel: BinaryMvu, family: str) -> Resources:
         style = kernel.activation_memory
         total += (_ram(slots * place, simd, family, style) + Resources(ff=8)) * tokens
     if tokens > 1:
-        depth = kernel.neuron_folds + -(-kernel.neuron_folds * tokens // folds) + 3
+        depth = kernel.queue_depth
         queue = _ram(depth - 1, width, family, "auto")
         address = (depth - 2).bit_length()
         queue += Resources(lut=10 + 5 * address // 2, ff=12 + 4 * address)

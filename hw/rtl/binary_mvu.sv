@@ -42,6 +42,8 @@ module binary_mvu #(
     parameter int unsigned BANKS             = 1,   // 2, 0: two banks of weights, or one, filled
                                                     // by the load bus (load_pkg.sv)
     parameter int unsigned LOAD_BASE         = 0,   // index of the first beat on it
+    parameter int unsigned OUT_CYCLES        = 0,   // in which m_axis takes a token, if more than
+                                                    // its beats; room for results meanwhile
     localparam int unsigned BUS_BITS = load_pkg::bus_bits(BANKS, LOAD_BITS),
     localparam int unsigned OUT_BITS = RAW == 0 ? 1 : $clog2(MW + 1) + 1
 ) (
@@ -267,10 +269,11 @@ module binary_mvu #(
   // ---- Results.
 
   mvu_output #(
-      .WIDTH (PE * OUT_BITS),
-      .TOKENS(TOKENS),
-      .SF    (SF),
-      .NF    (NF)
+      .WIDTH     (PE * OUT_BITS),
+      .TOKENS    (TOKENS),
+      .SF        (SF),
+      .NF        (NF),
+      .OUT_CYCLES(OUT_CYCLES)
   ) u_output (
       .clk,
       .rst_n,

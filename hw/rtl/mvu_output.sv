@@ -6,16 +6,18 @@
 // Contract: in a cycle with enable, results[t] is taken where due[t] is set. m_axis gives NF
 // results of t = 0, then NF of t = 1, and so on, then of t = 0 again. enable is low in a cycle in
 // which a result is due that can't be taken; whoever drives due must then keep it.
-// Throughput and latency: with results every SF cycles and TOKENS <= SF, m_axis_tready held, enable
-// stays high. One cycle at TOKENS 1, three else. enable does not depend on m_axis_tready.
+// Throughput and latency: with results every SF cycles and TOKENS <= SF, enable stays high if m_axis
+// takes NF results within max(NF, OUT_CYCLES) cycles. One cycle at TOKENS 1, three else. enable does
+// not depend on m_axis_tready.
 // Reference: the identity.
 `default_nettype none
 
 module mvu_output #(
-    parameter int unsigned WIDTH  = 8,  // bits of a result, >= 1
-    parameter int unsigned TOKENS = 1,  // >= 1
-    parameter int unsigned SF     = 4,  // cycles from one result to the next, >= TOKENS
-    parameter int unsigned NF     = 4   // results of a token, >= 1
+    parameter int unsigned WIDTH      = 8,  // bits of a result, >= 1
+    parameter int unsigned TOKENS     = 1,  // >= 1
+    parameter int unsigned SF         = 4,  // cycles from one result to the next, >= TOKENS
+    parameter int unsigned NF         = 4,  // results of a token, >= 1
+    parameter int unsigned OUT_CYCLES = 0  // in which m_axis takes NF results, if more than NF
 ) (
     input wire logic clk,
     input wire logic rst_n,
@@ -62,8 +64,9 @@ module mvu_output #(
     end
   end else begin : gen_queues
     // Token n lies in queue n % TOKENS. While the queues before it give their tokens, a queue takes
-    // up NF results, and those of the next NF * TOKENS cycles.
-    localparam int unsigned DEPTH = NF + (NF * TOKENS + SF - 1) / SF + 3;
+    // up NF results, and those of the next TOKENS * PACE cycles.
+    localparam int unsigned PACE = OUT_CYCLES > NF ? OUT_CYCLES : NF;
+    localparam int unsigned DEPTH = NF + (PACE * TOKENS + SF - 1) / SF + 3;
     localparam int unsigned COUNT_BITS = $clog2(NF);
 
     logic [TOKENS-1:0][WIDTH-1:0] heads;

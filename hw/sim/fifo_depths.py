@@ -25,14 +25,14 @@ from hw.kernels.stream import StreamFifo, takes_block_ram
 from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.bench import SimulationError, Stalls
 from hw.sim.pace import ideal_cycles
-from hw.sim.two_layers import layers, two_layers
+from hw.sim.two_layers import layer, layers, two_layers
 from hw.sim.usage import AcceleratorResult
 from hw.sim.verilator import Simulation
 from hw.stitch import fifo_capacity
 
 TOLERANCE = 0.01  # share of all cycles that shallower FIFOs may cost
 LEAST = 2  # beats: a skid buffer
-FINE_DEPTH = 64  # from here on a depth is searched to an eighth, not to a half
+FINE_DEPTH = 64  # from here on a depth is searched more finely than to a half
 WORKERS = os.cpu_count() or 1
 SPARE_CYCLES = 1000  # between the cycles that count and those of a run
 LENGTHS = "attention_length_fifo"  # role of those that lengths of sentences wait in
@@ -142,13 +142,17 @@ def with_depths(design: Design, depths: Mapping[str, int]) -> Design:
 def _all_layers(design: Design, found: Mapping[str, int]) -> dict[str, int]:
     """Depths of every FIFO, from those that two layers need.
 
-    A length waits while its sentence passes the layers before, so its FIFO is as many times deeper.
+    Equal is what FIFOs of a role hold, in bits. A length waits while its sentence passes the layers
+    before, so its FIFO is as many times deeper.
     """
-    passed = max(1, layers(design) - 1)
-    return {
-        name: found[role(name)] * (passed if role(name) == LENGTHS else 1)
-        for name in design.fifos()
-    }
+    last, passed = layers(design) - 1, max(1, layers(design) - 1)
+    fifos = design.fifos()
+    bits: dict[str, int] = {}
+    for name, fifo in fifos.items():
+        if layer(name) in (-1, 0, last):
+            bits[role(name)] = max(bits.get(role(name), 0), fifo.width * found[role(name)])
+    depths = {n: max(found[role(n)], -(-bits[role(n)] // f.width)) for n, f in fifos.items()}
+    return {n: depth * (passed if role(n) == LENGTHS else 1) for n, depth in depths.items()}
 
 
 def unlimited(design: Design) -> dict[str, int]:
@@ -213,12 +217,15 @@ class _Sizing:
             self.halve(roles[len(roles) // 2 :])
 
     def refine(self, role: str) -> None:
-        """Search a large depth to an eighth of it."""
+        """Search a large depth to an eighth of a power of two, as memories come."""
         while self.found[role] >= FINE_DEPTH:
-            low = self.failed.get(role, LEAST)
-            if (self.found[role] - low) * 8 <= self.found[role]:
+            low, high = self.failed.get(role, LEAST), self.found[role]
+            step = 1 << (high.bit_length() - 4)
+            middle = (low + high) // 2 // step * step
+            if middle <= low:
+                middle = (high - 1) // step * step
+            if middle <= low:
                 return
-            middle = (low + self.found[role]) // 2
             if not self._try({role: middle}):
                 self.failed[role] = middle
 

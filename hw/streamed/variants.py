@@ -143,7 +143,7 @@ def _foldings(kernel: BinaryMvu, setting: Setting) -> Iterator[BinaryMvu]:
 
 def _attentions(encoder: StreamedEncoder, setting: Setting) -> list[Variant]:
     found = []
-    for variant in attention_variants(encoder.attention, setting):
+    for variant in attention_variants(encoder.attention, setting, waiting=False):
         kernel: BinaryAttention = replace(encoder.attention, **variant.fields)  # type: ignore[arg-type]
         plain = resources_of(kernel, setting.family)
         banked = kernel_resources(kernel, setting.family, encoder.load_bits)

@@ -25,7 +25,7 @@ class BinaryMvu(KernelOp):
     kernel_class = mvu.BinaryMvu
     folding = (
         *("pe", "simd", "tokens", "loadable", "load_bits"),
-        *("weight_memory", "activation_memory", "behavioural"),
+        *("weight_memory", "activation_memory", "behavioural", "out_cycles"),
     )
     fifo_ports = ("s_axis",)
 
