@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from edgebert.config import PretrainConfig
 from edgebert.init import chosen_layers
 from edgebert.model import BinaryBert, Output
+from edgebert.regression import fit
 
-RIDGE = 1e-4  # of the inputs' mean square: keeps the first fit defined on few tokens
 MASKED = -1e9  # a score that no real one comes near, yet finite: 0 times it is 0
 
 Batch = tuple[Tensor, Tensor, Tensor]  # ids, types, mask: (batch, tokens) int64
@@ -65,15 +65,9 @@ class Projection(nn.Linear):
     @torch.no_grad()
     def fit(self, student: Tensor, teacher: Tensor) -> None:
         """Begin with the least-squares map of some states: (tokens, student), (tokens, teacher)."""
-        x, y = student.double(), teacher.double()
-        x_mean, y_mean = x.mean(0), y.mean(0)
-        x, y = x - x_mean, y - y_mean
-        ridge = RIDGE * x.square().mean() * len(x)
-        eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        weight = torch.linalg.solve(x.T @ x + ridge * eye, x.T @ y).T
-        self.weight.copy_(weight)
-        self.bias.copy_(y_mean - weight @ x_mean)
-        self.variance.copy_(y.square().mean().clamp(min=1e-12))
+        fit(self, student, teacher)
+        centred = teacher - teacher.mean(0)
+        self.variance.copy_(centred.square().mean().clamp(min=1e-12))
 
 
 class EncoderDistiller(nn.Module):
@@ -122,7 +116,9 @@ class EncoderDistiller(nn.Module):
                 ),
                 start=torch.zeros((), device=mask.device),
             )
-        states = [self._state_loss(i, ours, theirs, mask) for i in self._wanted()]
+        first = 0 if c.embedding else 1
+        last = len(self.states) if c.hidden else 1
+        states = self.state_losses(ours, theirs, mask)[first:last]
         if c.embedding:
             result["embedding"] = states.pop(0)
         if c.hidden:
@@ -136,14 +132,14 @@ class EncoderDistiller(nn.Module):
         parts = [getattr(self.settings, name) * loss for name, loss in losses.items()]
         return torch.stack(parts).sum()
 
-    def _wanted(self) -> range:
-        return range(
-            0 if self.settings.embedding else 1, len(self.states) if self.settings.hidden else 1
-        )
-
-    def _state_loss(self, i: int, ours: Encoded, theirs: Encoded, mask: Tensor) -> Tensor:
-        target = theirs.output.hidden[self.states[i]]
-        return projected_loss(self.projection(i), ours.output.hidden[i], target, mask)
+    def state_losses(self, ours: Encoded, theirs: Encoded, mask: Tensor) -> list[Tensor]:
+        """Of the embedding and of the state after each of the student's layers."""
+        return [
+            projected_loss(
+                self.projection(i), ours.output.hidden[i], theirs.output.hidden[state], mask
+            )
+            for i, state in enumerate(self.states)
+        ]
 
 
 def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor, heads: int) -> Tensor:

@@ -18,6 +18,7 @@ from edgebert.errors import UserError
 from edgebert.init import init_tokenizer, initialise, load_encoder
 from edgebert.inputs import say_truncated
 from edgebert.model import BinaryBert
+from edgebert.narrow import is_narrower
 from edgebert.pretrainer import Pretrainer
 from edgebert.provenance import differences, require_equal, versions
 from edgebert.train import make_accelerator
@@ -90,15 +91,15 @@ def pretrain(
 def _student(
     config: Config, source: BinaryBert, teacher: str, say: Callable[[str], None]
 ) -> EncoderDistiller:
-    """The model to train, from the teacher's weights where it is not larger than that."""
+    """The model to train. One that is narrower than its teacher gets its start from the text."""
     torch.manual_seed(config.train.seed)
     sizes = replace(config.model, dropout=config.pretrain.dropout)
     width, layers = source.config.hidden, source.config.layers
     student = BinaryBert(sizes, config.arithmetic, width, FULL)
-    if sizes.hidden > width or sizes.layers > layers:
-        say(f"note: the start is random, since {teacher} has {layers} layers of width {width}")
-    else:
+    if sizes.hidden == width and sizes.layers <= layers:
         initialise(student, teacher)
+    elif not is_narrower(sizes, source.config):
+        say(f"note: the start is random, since {teacher} has {layers} layers of width {width}")
     return EncoderDistiller(student, layers, width, config.pretrain)
 
 

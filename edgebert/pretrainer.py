@@ -21,12 +21,13 @@ from edgebert.evaluate import model_inputs
 from edgebert.feed import Batches, mix
 from edgebert.init import encoder_state
 from edgebert.model import BinaryBert
+from edgebert.narrow import is_narrower, narrow
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
 from edgebert.trainlog import TrainLog
 
 NAME = "pretrain"  # in the log
 LOG_EVERY = 50  # steps
-FIT_BATCHES = 4  # of which the projections begin as the least-squares fit
+START_BATCHES = 8  # that the start is fitted to
 
 
 class Pretrainer:
@@ -121,10 +122,13 @@ class Pretrainer:
 
     @torch.no_grad()
     def _fit(self) -> None:
-        """Let the projections begin as the best ones of the first batches."""
-        count = min(FIT_BATCHES, self.batches.per_epoch)
+        """Let a narrower student and the projections begin as the best ones of some text."""
+        count = min(START_BATCHES, self.batches.per_epoch)
         inputs = [self._inputs(step) for step in range(count)]
         self.model.eval()
+        student, teacher = self.student.model, self.teacher.model
+        if is_narrower(student.config, teacher.config):
+            narrow(student, teacher, inputs)
         ours, theirs = ([run(i) for i in inputs] for run in (self.student, self.teacher))
         self.model.fit(ours, theirs, [mask for _, _, mask in inputs])
         self.model.train()
