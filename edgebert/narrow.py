@@ -13,6 +13,7 @@ and inner channels chosen are those that add most to the stream.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -34,12 +35,12 @@ def narrow(student: BinaryBert, teacher: BinaryBert, batches: Sequence[Batch]) -
     """
     masks = [mask.bool() for _, _, mask in batches]
     chosen = chosen_layers(student.config.layers, teacher.config.layers)
-    wide = [teacher.layers[i] for i in chosen]
+    wide = [_layers(teacher)[i] for i in chosen]
     found = [_Inputs(layer, ("query", "output", "up")) for layer in wide]
     states = [teacher(*batch).hidden for batch in batches]
     _embed(student, teacher, [_gather(layer, masks) for layer in zip(*states, strict=True)])
     x = [student(*batch).hidden[0] for batch in batches]
-    for layer, source, inputs in zip(student.layers, wide, found, strict=True):
+    for layer, source, inputs in zip(_layers(student), wide, found, strict=True):
         _fit_layer(layer, source, x, masks, [_gather(part, masks) for part in inputs.stop()])
         x = _run(layer, x, masks)
 
@@ -91,6 +92,10 @@ def _fit_layer(
     fit(layer.down, reaches("down"), source.down(active) @ reduction.T)
 
 
+def _layers(model: BinaryBert) -> list[EncoderLayer]:
+    return [cast(EncoderLayer, layer) for layer in model.layers]
+
+
 def _run(layer: EncoderLayer, x: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
     return [layer(part, mask[:, None, None, :])[0] for part, mask in zip(x, masks, strict=True)]
 
@@ -133,9 +138,10 @@ def _embed(student: BinaryBert, teacher: BinaryBert, states: Sequence[Tensor]) -
 
 def _correlation(x: Tensor) -> Tensor:
     """(channels, channels) covariance of rows, its trace made 1."""
-    centred = (x - x.mean(0)).double()
-    covariance = centred.T @ centred
-    return covariance / covariance.trace()
+    centred = x - x.mean(0)
+    covariance = (centred.T @ centred).double()
+    normalised: Tensor = covariance / covariance.trace()
+    return normalised
 
 
 def _most(weight: Tensor, x: Tensor, count: int, group: int) -> Tensor:
@@ -143,4 +149,5 @@ def _most(weight: Tensor, x: Tensor, count: int, group: int) -> Tensor:
     spread = (x - x.mean(0)).square().mean(0) * weight.square().sum(0)
     groups = spread.unflatten(0, (-1, group)).sum(1).topk(count // group).indices.sort()[0]
     offsets = torch.arange(group, device=x.device)
-    return (groups[:, None] * group + offsets).flatten()
+    indices: Tensor = (groups[:, None] * group + offsets).flatten()
+    return indices
