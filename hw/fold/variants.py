@@ -105,14 +105,14 @@ def mvu_cycles(kernel: BinaryMvu) -> int:
 def tokens_under_way(kernel: BinaryMvu, cycles: int) -> int:
     """Tokens that are in a matrix when one comes every `cycles` cycles.
 
-    A token comes in beats, waits for the group before it to end, is in work, and leaves. The first
-    of a group waits longest, for the others too; the last leaves last, after the others.
+    A token comes in beats, waits for the others of its group, is in work, and leaves after the
+    others. Simulated `mini` and `minilm` need this many or a few less.
     """
     if kernel.tokens == 1:
         return 1 + -(-kernel.words // cycles)
     leave = kernel.tokens * max(kernel.neuron_folds, kernel.out_cycles)
     wait = kernel.words - kernel.words // kernel.tokens
-    return 1 + -(-(kernel.words + max(wait, leave)) // cycles)
+    return -(-(wait + kernel.words + leave) // cycles)
 
 
 def _mvu_foldings(kernel: BinaryMvu, setting: Setting) -> Iterator[BinaryMvu]:

@@ -21,11 +21,12 @@ import numpy as np
 
 from hw.design import Design
 from hw.kernels.attention import BinaryAttention
+from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import StreamFifo, takes_block_ram
 from hw.sim.accelerator import build_accelerator, simulate
 from hw.sim.bench import SimulationError, Stalls
 from hw.sim.pace import ideal_cycles
-from hw.sim.two_layers import layer, layers, two_layers
+from hw.sim.two_layers import layers, two_layers
 from hw.sim.usage import AcceleratorResult
 from hw.sim.verilator import Simulation
 from hw.stitch import fifo_capacity
@@ -34,6 +35,7 @@ TOLERANCE = 0.01  # share of all cycles that shallower FIFOs may cost
 LEAST = 2  # beats: a skid buffer
 FINE_DEPTH = 64  # from here on a depth is searched more finely than to a half
 WORKERS = os.cpu_count() or 1
+TURNS, GROUPS = 3, 5  # how often all that is under way goes through; groups under way in a layer
 SPARE_CYCLES = 1000  # between the cycles that count and those of a run
 LENGTHS = "attention_length_fifo"  # role of those that lengths of sentences wait in
 STALLS = Stalls(seed=7, share=0.3, burst=20)
@@ -68,15 +70,20 @@ class Pace:
 def sentence_mixes(design: Design, seed: int = 1) -> tuple[Lengths, ...]:
     """Sentences of the greatest length, the least, both by turns, and random ones.
 
-    Short ones are more than are on their way through the layers at once.
+    They are more than are on their way through the layers at once: in each layer about a longest
+    sentence, and a few groups of the tokens that share weights.
     """
     n = int(design.properties["max_tokens"])
     layers = sum(isinstance(kernel, BinaryAttention) for kernel in design.instances.values())
+    group = max(
+        (k.tokens for k in design.instances.values() if isinstance(k, BinaryMvu)), default=1
+    )
+    long = -(-TURNS * max(layers, 1) * (n + GROUPS * group) // n)
     rng = np.random.default_rng(seed)
     short = tuple(1 + i % min(3, n) for i in range(24 * max(layers, 1)))
     # More short ones than long ones, as in text: several wait where a long one is at work.
     random = tuple(1 + int(length) for length in (n - 1) * rng.random(24) ** 2)
-    return (n,) * 6, short, (n, 1, 1) * 3, (n, *random, n)
+    return (n,) * long, short, (n, 1, 1) * (long // 2), (n, *random, n)
 
 
 def size_fifos(
@@ -99,8 +106,8 @@ def size_fifos(
         SimulationError: the design stops even with FIFOs that never fill.
         ToolError: Verilator or the compiler is missing.
     """
-    mixes = mixes or sentence_mixes(design)
     small = two_layers(design)
+    mixes = mixes or sentence_mixes(small)
     small = with_depths(small, unlimited(small))
     # One for all depths. That of a whole design serves others too, so it is made as they want it.
     timing = len(small.instances) < len(design.instances)
@@ -110,7 +117,7 @@ def size_fifos(
     for role in sizing.by_size():
         sizing.refine(role)
     sizing.halve(sizing.by_size())
-    final = with_depths(design, _all_layers(design, sizing.found))
+    final = with_depths(design, _all_layers(design, sizing.found, sizing.narrowest))
     simulation = build_accelerator(final)
     report("all layers, with stalls")
 
@@ -139,20 +146,34 @@ def with_depths(design: Design, depths: Mapping[str, int]) -> Design:
     return design.with_kernels({n: replace(fifos[n], depth=depth) for n, depth in depths.items()})
 
 
-def _all_layers(design: Design, found: Mapping[str, int]) -> dict[str, int]:
+def _all_layers(
+    design: Design, found: Mapping[str, int], narrowest: Mapping[str, int]
+) -> dict[str, int]:
     """Depths of every FIFO, from those that two layers need.
 
-    Equal is what FIFOs of a role hold, in bits. A length waits while its sentence passes the layers
-    before, so its FIFO is as many times deeper.
+    A length waits while its sentence passes the layers before, so its FIFO is as many times deeper.
     """
-    last, passed = layers(design) - 1, max(1, layers(design) - 1)
-    fifos = design.fifos()
-    bits: dict[str, int] = {}
-    for name, fifo in fifos.items():
-        if layer(name) in (-1, 0, last):
-            bits[role(name)] = max(bits.get(role(name), 0), fifo.width * found[role(name)])
-    depths = {n: max(found[role(n)], -(-bits[role(n)] // f.width)) for n, f in fifos.items()}
+    passed = max(1, layers(design) - 1)
+    depths = _as_wide(design, found, narrowest)
     return {n: depth * (passed if role(n) == LENGTHS else 1) for n, depth in depths.items()}
+
+
+def _as_wide(
+    design: Design, found: Mapping[str, int], narrowest: Mapping[str, int]
+) -> dict[str, int]:
+    """Depths of every FIFO that hold as many bits as those of a role's narrowest."""
+    return {
+        name: max(LEAST, -(-found[role(name)] * narrowest[role(name)] // fifo.width))
+        for name, fifo in design.fifos().items()
+    }
+
+
+def _narrowest(design: Design) -> dict[str, int]:
+    """Bits of the narrowest FIFO of each role."""
+    widths: dict[str, int] = {}
+    for name, fifo in design.fifos().items():
+        widths[role(name)] = min(fifo.width, widths.get(role(name), fifo.width))
+    return widths
 
 
 def unlimited(design: Design) -> dict[str, int]:
@@ -168,7 +189,7 @@ def role(name: str) -> str:
 
 @dataclass
 class _Sizing:
-    """The search: depths by role."""
+    """The search: depths by role, in beats of its narrowest FIFO; wider ones hold as many bits."""
 
     design: Design  # FIFOs that never fill
     simulation: Simulation
@@ -179,6 +200,9 @@ class _Sizing:
     limits: list[float] = field(default_factory=list)  # cycles, by mix
     trials: int = 0
 
+    def __post_init__(self) -> None:
+        self.narrowest = _narrowest(self.design)
+
     def start(self) -> None:
         """Depths at which nothing is lost, and the cycles of each mix with them."""
         most: dict[str, int] = {}
@@ -188,7 +212,9 @@ class _Sizing:
 
         for result in _parallel(paced, self.mixes):
             for name, fifo in result.fifos.items():
-                most[role(name)] = max(most.get(role(name), LEAST), fifo.high_water)
+                narrow, width = self.narrowest[role(name)], self.design.fifos()[name].width
+                beats = -(-fifo.high_water * width // narrow)
+                most[role(name)] = max(most.get(role(name), LEAST), beats)
         self.found = most
         cycles = self._cycles(self.found)
         if cycles is None:
@@ -199,7 +225,7 @@ class _Sizing:
     def by_size(self) -> list[str]:
         """Roles that can be smaller, the largest memory first."""
         fifos = self.design.fifos()
-        bits = {role(name): fifo.width * self.found[role(name)] for name, fifo in fifos.items()}
+        bits = {role(n): self.narrowest[role(n)] * self.found[role(n)] for n in fifos}
         able = [r for r in self.found if self.found[r] > LEAST]
         return sorted(able, key=lambda r: (-bits[r], r))
 
@@ -230,7 +256,7 @@ class _Sizing:
                 self.failed[role] = middle
 
     def _all(self, found: Mapping[str, int]) -> dict[str, int]:
-        return {name: found[role(name)] for name in self.design.fifos()}
+        return _as_wide(self.design, found, self.narrowest)
 
     def _half(self, role: str) -> int:
         return max(LEAST, (self.found[role] + 1) // 2) if self.found[role] > LEAST else 0

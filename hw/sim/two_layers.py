@@ -20,10 +20,10 @@ LAYER = re.compile(r"layer(\d+)_")
 
 def layers(design: Design) -> int:
     """How many layers an encoder has."""
-    return 1 + max((layer(name) for name in design.instances), default=-1)
+    return 1 + max((_layer(name) for name in design.instances), default=-1)
 
 
-def layer(name: str) -> int:
+def _layer(name: str) -> int:
     """The layer that an instance belongs to, -1: none."""
     found = LAYER.match(name)
     return int(found[1]) if found else -1
@@ -44,7 +44,7 @@ def two_layers(design: Design) -> Design:
     kernels = {
         name: _with_rom(kernel)
         for name, kernel in design.instances.items()
-        if not isinstance(kernel, LoadChain) and layer(name) in (-1, 0, last)
+        if not isinstance(kernel, LoadChain) and _layer(name) in (-1, 0, last)
     }
     connections = _connections(design, kernels, last)
     copies: dict[str, int] = {}
@@ -80,7 +80,7 @@ def _connections(design: Design, kernels: Mapping[str, Kernel], last: int) -> li
     for source, target in follow.items():
         if source.instance not in stay or WEIGHTS in (source.port, target.port):
             continue
-        if layer(source.instance) == 0 and layer(target.instance) == 1:
+        if _layer(source.instance) == 0 and _layer(target.instance) == 1:
             before = source.instance.replace("layer0_", f"layer{last - 1}_", 1)
             target = follow[replace(source, instance=before)]
         if target.instance in stay:
