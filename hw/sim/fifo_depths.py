@@ -124,7 +124,7 @@ def size_fifos(
     def stalled(lengths: Lengths) -> AcceleratorResult:
         return _simulate(final, simulation, lengths, STALLS)  # raises if it stops
 
-    _parallel(stalled, mixes)
+    _parallel(stalled, mixes[1:] or mixes)  # whether it stops, the first one shows last
     return {name: _fields(fifo) for name, fifo in final.fifos().items()}
 
 
