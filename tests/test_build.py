@@ -199,7 +199,9 @@ def test_the_package_proves_itself_on_the_virtual_board(
     lines = capsys.readouterr().out.splitlines()
     names = ["reference", "golden.npz", "onnxruntime model.onnx", "rtl accelerator"]
     names += ["rtl accelerator", "virtual board", "board, golden sentences", "board, dev set"]
-    assert [line.split("  ")[0] for line in lines[1:]] == names
+    engines = [line.split("  ")[0] for line in lines[1:]]
+    # Another test may have simulated this build with stalls.
+    assert [engine for engine in engines if engine != "rtl accelerator, stalled"] == names
     assert all(" 0 of " in line for line in lines[1:])
 
 

@@ -67,7 +67,8 @@ def test_ctrl_c_and_sigterm_keep_the_finished_steps(
     assert stopped_by(place, signal.SIGTERM) == line
     assert (place / "build" / "build.json").read_bytes() == state
     assert (place / "build" / "lower" / "lowered.onnx").stat().st_mtime_ns == lowered
-    (place / "build" / "fifos" / "depths.json").write_text("{}")  # as if it had come that far
+    (place / "build" / "fifos").mkdir(exist_ok=True)  # as if it had come that far
+    (place / "build" / "fifos" / "depths.json").write_text("{}")
     assert "expected a build with the step rtl, got lower, fold; run edgebert build" in error_of(
         capsys, ["simulate", str(place / "build")]
     )
