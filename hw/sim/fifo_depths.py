@@ -124,7 +124,7 @@ def size_fifos(
     def stalled(lengths: Lengths) -> AcceleratorResult:
         return _simulate(final, simulation, lengths, STALLS)  # raises if it stops
 
-    _parallel(stalled, mixes[1:] or mixes)  # whether it stops, the first one shows last
+    _parallel(stalled, mixes[1:] or mixes)  # the first takes longest and has one length only
     return {name: _fields(fifo) for name, fifo in final.fifos().items()}
 
 
