@@ -10,7 +10,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,33 @@ def write_atomic(path: Path, data: bytes) -> str:
             raise _refused(path, len(data), error) from None
         raise
     return hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` when the block ends, and vanishes if it raises.
+
+    Yields a path beside `out`, at which nothing is. What was at `out` before is deleted only when
+    the new folder is whole and in its place.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    fresh, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield fresh
+        if out.exists():
+            os.replace(out, old)
+        os.replace(fresh, out)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"--out {out}: expected a writable folder, got: {reason}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,8 +7,6 @@ metrics.jsonl  tensorboard/  checkpoint/
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ import yaml
 
 from edgebert.checkpoint import (
     CheckpointFolder,
+    new_folder,
     read_record,
     save_tensors,
     write_atomic,
@@ -68,24 +67,11 @@ class EncoderFolder:
     ) -> "EncoderFolder":
         """Begin: the folder is made beside its place, and takes that of an older one when whole."""
         out = out.resolve()
-        fresh, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in (fresh, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+        with new_folder(out) as fresh:
             tokenizer.save(fresh)
             text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
             write_atomic(fresh / "config.yaml", text.encode())
             cls(fresh).write_info(info)
-            if out.exists():
-                os.replace(out, old)
-            os.replace(fresh, out)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise UserError(f"--out {out}: expected a writable folder, got: {reason}") from None
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
         return cls(out)
 
     def write_info(self, info: PretrainInfo) -> None:

@@ -8,8 +8,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ import yaml
 from edgebert.checkpoint import (
     CheckpointFolder,
     load_tensors,
+    new_folder,
     read_record,
     save_tensors,
     write_atomic,
@@ -117,27 +116,13 @@ class RunFolder:
         """
         check_out(out, force=force)
         out = out.resolve()
-        fresh = out.with_name(f".{out.name}.new")
-        old = out.with_name(f".{out.name}.old")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in (fresh, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+        with new_folder(out) as fresh:
             tokenizer.save(fresh / "tokenizer")
             text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
             write_atomic(fresh / "config.yaml", text.encode())
             lines = json.dumps([list(pair) for pair in sentences], ensure_ascii=False, indent=0)
             write_atomic(fresh / "sentences.json", lines.encode())
             cls(fresh).write_info(info)
-            if out.exists():
-                os.replace(out, old)
-            os.replace(fresh, out)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise UserError(f"--out {out}: expected a writable folder, got: {reason}") from None
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
         return cls(out)
 
     def write_info(self, info: RunInfo) -> None:
