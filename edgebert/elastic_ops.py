@@ -73,10 +73,15 @@ class _ElasticLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, beta, alpha, levels, signs, scale = ctx.saved_tensors
-        rows = grads[0].flatten(0, -2)
-        grad_weight = (rows.T @ levels.flatten(0, -2)).mul_(alpha)
-        grad_value = (rows @ signs).mul_(scale).view(x.shape)
-        result = native_ops.elastic_backward(grad_value, x, beta, alpha, *ctx.range)
+        low, high = ctx.range
+        rows, columns = grads[0].flatten(0, -2).contiguous(), levels.flatten(0, -2)
+        if high - low == 3:
+            grad_weight = rows.T @ columns
+        else:
+            grad_weight = native_ops.transposed_bit_product(rows, columns)
+        grad_weight = grad_weight.mul_(alpha)
+        grad_value = native_ops.bit_product(rows, signs).mul_(scale).view(x.shape)
+        result = native_ops.elastic_backward(grad_value, x, beta, alpha, low, high)
         return (*result, grad_weight, rows.sum(0), None, None)
 
 

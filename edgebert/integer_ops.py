@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+FEW_ROWS = 16  # up to which preparing the bits costs more than it saves
+
+
 @dataclass(frozen=True)
 class Accumulator:
     """Integers of a matrix product, and the unit and bias that make them a float number."""
@@ -55,8 +58,10 @@ class _SignMatmul(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         bits, signs, scale = ctx.saved_tensors
         rows = grads[0].flatten(0, -2)
-        grad_bits = (rows @ signs).view(bits.shape) if ctx.needs_input_grad[0] else None
-        grad_weight = (rows.T @ bits.flatten(0, -2)).div_(scale)
+        grad_bits = None
+        if ctx.needs_input_grad[0]:
+            grad_bits = times_signs(rows, signs).view(bits.shape)
+        grad_weight = transposed_times_bits(rows, bits.flatten(0, -2)).div_(scale)
         return grad_bits, grad_weight, None, None
 
 
@@ -70,6 +75,22 @@ def sign_matmul(bits: Tensor, weight: Tensor, signs: Tensor, scale: Tensor) -> T
     return result
 
 
+def times_signs(rows: Tensor, signs: Tensor) -> Tensor:
+    """`rows @ signs`, float32 (rows, outputs) and {-1,+1} (outputs, inputs)."""
+    rows = rows.contiguous()
+    if rows.shape[0] > FEW_ROWS and native.usable(rows, signs):
+        return native_ops.bit_product(rows, signs)
+    return rows @ signs
+
+
+def transposed_times_bits(rows: Tensor, bits: Tensor) -> Tensor:
+    """`rows.T @ bits`, float32 (rows, outputs) and bits (rows, inputs), all {-1,+1} or {0,1}."""
+    rows = rows.contiguous()
+    if rows.shape[0] > FEW_ROWS and native.usable(rows, bits):
+        return native_ops.transposed_bit_product(rows, bits)
+    return rows.T @ bits
+
+
 def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
     """`bits @ signs.T` exactly, float32 in and out.
 
@@ -78,9 +99,9 @@ def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
     are emulated on such CPUs, and slow).
     """
     rows = bits.reshape(-1, bits.shape[-1])
-    aligned = bits.shape[-1] % 16 == 0 and signs.shape[0] % 16 == 0 and rows.shape[0] > 16
+    aligned = bits.shape[-1] % 16 == 0 and signs.shape[0] % 16 == 0 and rows.shape[0] > FEW_ROWS
     if not (aligned and (bits.is_cuda or _has_vnni())):
-        if native.usable(bits, signs) and rows.shape[0] > 16:
+        if native.usable(bits, signs) and rows.shape[0] > FEW_ROWS:
             return native_ops.bit_matmul(bits, signs)
         return F.linear(bits, signs)
     return int8_matmul(rows, signs).view(*bits.shape[:-1], signs.shape[0])

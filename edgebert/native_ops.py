@@ -223,6 +223,24 @@ def level_matmul(
     return result
 
 
+def bit_product(values: Tensor, bits: Tensor) -> Tensor:
+    """`values @ bits` up to rounding; values (width, rows), bits (rows, columns) all {-1,+1} or
+    all {0,1}."""
+    width, rows = values.shape
+    result = values.new_empty(width, bits.shape[1])
+    native.call("bit_product", values, bits, result, rows, *result.shape, work=bits.numel() * width)
+    return result
+
+
+def transposed_bit_product(values: Tensor, bits: Tensor) -> Tensor:
+    """`values.T @ bits` up to rounding; values (rows, width), otherwise as bit_product."""
+    rows, width = values.shape
+    result = values.new_empty(width, bits.shape[1])
+    sizes = (rows, *result.shape)
+    native.call("transposed_bit_product", values, bits, result, *sizes, work=bits.numel() * width)
+    return result
+
+
 def elastic_forward(x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int) -> Tensor:
     """Levels `round(clip((x + beta) / alpha, low, high))`, or signs of x + beta where low is
     high; beta (columns,), alpha ()."""

@@ -285,3 +285,44 @@ def test_a_quantized_layer_is_the_same_as_through_brevitas(bits: int, signed: bo
         results.append({"y": y.detach(), "x": x.grad, **grads})
     for name, ours in results[0].items():
         torch.testing.assert_close(ours, results[1][name], rtol=1e-4, atol=1e-4, msg=name)
+
+
+@needs_compiler
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+@pytest.mark.parametrize(
+    ("rows", "width", "columns"), [(1, 1, 1), (29, 17, 5), (30, 16, 4), (31, 33, 130), (200, 7, 64)]
+)
+def test_products_with_bits(low: float, rows: int, width: int, columns: int) -> None:
+    random = torch.Generator().manual_seed(rows)
+    values = torch.randn(rows, width, generator=random)
+    bits = torch.where(torch.randn(rows, columns, generator=random) > 0, 1.0, low)
+    expected = values.double().T @ bits.double()
+    for result in (
+        native_ops.transposed_bit_product(values, bits),
+        native_ops.bit_product(values.T.contiguous(), bits),
+    ):
+        torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_products_of_integers_with_bits_are_exact(low: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    values = torch.randint(-1000, 1000, (93, 40), generator=random).float()
+    bits = torch.where(torch.randn(93, 50, generator=random) > 0, 1.0, low)
+    assert torch.equal(native_ops.transposed_bit_product(values, bits), values.T @ bits)
+    assert torch.equal(native_ops.bit_product(values.T.contiguous(), bits), values.T @ bits)
+
+
+@needs_compiler
+def test_products_with_bits_do_not_depend_on_threads() -> None:
+    values, bits = torch.randn(300, 200), torch.sign(torch.randn(300, 100))
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(native_ops.transposed_bit_product(values, bits))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)

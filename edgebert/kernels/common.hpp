@@ -30,3 +30,10 @@ inline void add_blocks(const std::vector<float>& partial, float* sums, int64_t c
     }
     for (int64_t i = 0; i < count; i++) sums[i] = static_cast<float>(totals[i]);
 }
+
+// Whether bits are of {-1,+1} rather than {0,1}; the first that is not +1 tells.
+inline bool is_bipolar(const float* bits, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (bits[i] != 1.0f) return bits[i] < 0;
+    return false;  // all +1 is the same in either set
+}

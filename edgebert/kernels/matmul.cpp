@@ -109,13 +109,6 @@ inline void pack_row(const float* x, int64_t columns, float above, uint8_t* offs
     }
 }
 
-// Whether bits are of {-1,+1} rather than {0,1}; the first that is not +1 tells.
-inline bool is_bipolar(const float* bits, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (bits[i] != 1.0f) return bits[i] < 0;
-    return false;  // all +1 is the same in either set
-}
-
 // A plane of activation bits: packed rows, and the binary logarithm of its factor.
 struct Plane {
     const uint8_t* offsets;
