@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         ("report", "show training, ONNX Runtime, RTL and board side by side", _add_report, _report),
         ("text", "write unlabelled sentences for distill.text", _add_text, _text),
-        ("zoo", "list the trained models that ship with edgebert, or get one", _add_zoo, _zoo),
+        ("zoo", "list the models and encoders that ship with edgebert, or get one", _add_zoo, _zoo),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         add_options(command)
@@ -211,7 +211,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add(
         "--init",
         metavar="SOURCE",
-        help="minilm, a folder or a hub id of pre-trained "
+        help="minilm, an encoder of the zoo, a folder or a hub id of pre-trained "
         "weights, or none; the configuration's by default",
     )
     add("--schedule", help="stages, such as w32a32,w1a2,w1a1")
@@ -419,8 +419,8 @@ def _add_zoo(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser("list", help="every model with its figures")
     show.add_argument("--json", metavar="FILE", help="write the list to FILE")
-    get = actions.add_parser("get", help="make the export of one model")
-    get.add_argument("name", metavar="NAME", help="CONFIG-TASK, such as mini-sst2")
+    get = actions.add_parser("get", help="make the export of a model, or the folder of an encoder")
+    get.add_argument("name", metavar="NAME", help="such as mini-sst2, or mini")
     get.add_argument("--out", required=True, metavar="EXPORT", help="folder of the export")
     get.add_argument("--target", choices=("pynq", "onnx"), help="onnx by default")
     get.add_argument("--force", action="store_true", help="replace the export in --out")

@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from edgebert.checkpoint import write_atomic
 from edgebert.config import load_config
 from edgebert.data import Example
 from edgebert.errors import UserError
 from edgebert.rundir import is_run, load_run
+
+if TYPE_CHECKING:
+    from edgebert.zoo.encoders import ZooEncoder
 
 ENGINES = {
     "torch": "torch",
@@ -250,28 +253,57 @@ def zoo_list(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from edgebert.zoo import read_index
+    from edgebert.zoo.encoders import read_encoders
 
-    models = read_index().values()
+    models, encoders = read_index().values(), read_encoders().values()
     header = ["model", "metric", "teacher", "w1a2", "w1a1", "MB"]
     rows = []
     for m in models:
         figures = [f"{value:.4f}" for value in (m.teacher, m.w1a2, m.w1a1)]
         rows.append([m.name, m.metric, *figures, f"{m.bytes / 1e6:.2f}"])
     print_table(header, rows)
-    write_json(options.json, {"models": [asdict(model) for model in models]})
+    rows = [[e.name, e.teacher, f"{e.sentences:,}", f"{e.bytes / 1e6:.2f}"] for e in encoders]
+    if rows:
+        print()
+        print_table(["encoder, for --init", "teacher", "sentences", "MB"], rows)
+    found = {"models": [asdict(m) for m in models], "encoders": [asdict(e) for e in encoders]}
+    write_json(options.json, found)
     return 0
 
 
 def zoo_get(options: argparse.Namespace) -> int:
     """`edgebert zoo get`."""
     from edgebert.zoo import find, model_file
+    from edgebert.zoo.encoders import read_encoders
     from export.package import rebuild
 
-    out = Path(options.out)
-    exported = rebuild(out, model_file(find(options.name)), options.target, force=options.force)
+    out, encoders = Path(options.out), read_encoders()
+    if options.name in encoders:
+        return _get_encoder(encoders[options.name], options)
+    model = find(options.name, others=encoders)
+    exported = rebuild(out, model_file(model), options.target, force=options.force)
     files = exported.manifest["files"]
     rows = [[name, f"{entry['bytes']:,}"] for name, entry in sorted(files.items())]
     print_table([str(out), "bytes"], rows)
+    return 0
+
+
+def _get_encoder(encoder: "ZooEncoder", options: argparse.Namespace) -> int:
+    from edgebert.checkpoint import new_folder
+    from edgebert.encoder_folder import check_new
+    from edgebert.zoo.encoders import unpack_encoder
+
+    out = Path(options.out).resolve()
+    if options.target is not None:
+        raise UserError(
+            f"--target {options.target}: expected a trained model, got the encoder {encoder.name}; "
+            "train it first with edgebert train --init"
+        )
+    check_new(out, force=options.force)
+    with new_folder(out) as fresh:
+        unpack_encoder(encoder, fresh)
+    files = sorted(out.iterdir())
+    print_table([str(out), "bytes"], [[path.name, f"{path.stat().st_size:,}"] for path in files])
     return 0
 
 

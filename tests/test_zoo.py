@@ -121,5 +121,5 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="truncated or changed"):
         model_file(find(first.name, tmp_path / "zoo"), tmp_path / "zoo")
     file.unlink()
-    with pytest.raises(UserError, match="expected a model of the zoo"):
+    with pytest.raises(UserError, match="expected a file of the zoo"):
         model_file(first, tmp_path / "zoo")

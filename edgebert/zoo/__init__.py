@@ -4,13 +4,13 @@
     zoo/NAME.md            its model card
     zoo/index.json         hashes, tasks and figures; `python -m benchmarks.make_zoo` writes it
 
-A name is CONFIG-TASK, such as `mini-sst2`.
+A name is CONFIG-TASK, such as `mini-sst2`. Pre-trained encoders are in edgebert/zoo/encoders.py.
 """
 
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,28 +68,38 @@ def write_index(models: Mapping[str, ZooModel], folder: Path = FOLDER) -> None:
     (folder / INDEX).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
-def find(name: str, folder: Path = FOLDER) -> ZooModel:
-    """A model by name; UserError, naming the nearest, if there is none."""
+def find(name: str, folder: Path = FOLDER, others: Iterable[str] = ()) -> ZooModel:
+    """A model by name; UserError, naming the nearest, if there is none.
+
+    others: names to speak of besides.
+    """
     models = read_index(folder)
     if name in models:
         return models[name]
-    near = difflib.get_close_matches(name, models, n=1)
+    names = [*models, *others]
+    near = difflib.get_close_matches(name, names, n=1)
     advice = f"did you mean {near[0]}?" if near else "see edgebert zoo list"
-    known = ", ".join(models) or "none: the zoo is empty"
+    known = ", ".join(names) or "none: the zoo is empty"
     raise UserError(f"zoo: expected one of {known}, got {name!r}; {advice}")
 
 
 def model_file(model: ZooModel, folder: Path = FOLDER) -> Path:
     """The file of a model; UserError unless its content has the hash of the index."""
     path = folder / f"{model.name}.safetensors"
+    checked_content(path, model.sha256)
+    return path
+
+
+def checked_content(path: Path, sha256: str) -> bytes:
+    """What a file of the zoo holds; UserError unless it has the hash of the index."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: expected a model of the zoo, got: {error.strerror}") from None
+        raise UserError(f"{path}: expected a file of the zoo, got: {error.strerror}") from None
     found = hashlib.sha256(content).hexdigest()
-    if found != model.sha256:
+    if found != sha256:
         raise UserError(
-            f"{path}: expected sha256 {model.sha256[:12]}..., got {found[:12]}... "
+            f"{path}: expected sha256 {sha256[:12]}..., got {found[:12]}... "
             f"({len(content):,} bytes): truncated or changed; install edgebert again"
         )
-    return path
+    return content

@@ -1,0 +1,186 @@
+"""The zoo's pre-trained encoders: what `--init NAME` starts from.
+
+    zoo/NAME.zip           a folder of `edgebert pretrain`, its matrices with eight bits a value
+    zoo/NAME.md            its model card
+    zoo/encoders.json      hashes and figures; `python -m benchmarks.make_zoo_encoder` writes it
+
+A name is that of the configuration, such as `mini`. An encoder is unpacked where it is asked for:
+to float32, in the layout of transformers.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebert.cache import cache_folder
+from edgebert.errors import UserError
+from edgebert.zoo import FOLDER, checked_content
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENCODERS = "encoders.json"
+PACKED = "packed.safetensors"
+FILES = ("config.yaml", "vocab.txt", "tokenizer_config.json", "config.json")
+SCALE = ".scale"
+LARGEST = 127  # of a packed value
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of a zip's files: equal encoders give equal bytes
+
+
+@dataclass(frozen=True)
+class ZooEncoder:
+    """A pre-trained encoder of the zoo.
+
+    Attributes:
+        name: of the configuration.
+        sha256, bytes: of its file.
+        teacher: what it learned from.
+        sources: of the text.
+        sentences: of the text; step: optimizer steps; seconds: of training, on 1 CPU core.
+        losses: the last ones of the training.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    teacher: str
+    sources: tuple[str, ...]
+    sentences: int
+    step: int
+    seconds: int
+    losses: Mapping[str, float]
+
+
+def read_encoders(folder: Path = FOLDER) -> dict[str, ZooEncoder]:
+    """The encoders of the zoo by name; none if there are none."""
+    path = folder / ENCODERS
+    if not path.is_file():
+        return {}
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return {e["name"]: ZooEncoder(**{**e, "sources": tuple(e["sources"])}) for e in entries}
+
+
+def write_encoders(encoders: Mapping[str, ZooEncoder], folder: Path = FOLDER) -> None:
+    """Replace the index."""
+    entries = [asdict(encoders[name]) for name in sorted(encoders)]
+    (folder / ENCODERS).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+def local_encoder(source: str) -> str:
+    """The folder of an encoder of the zoo, unpacked once; any other source as it is.
+
+    A folder of that name in the working directory comes first.
+    """
+    encoders = read_encoders()
+    if source not in encoders or Path(source).is_dir():
+        return source
+    encoder = encoders[source]
+    folder = cache_folder() / "encoders" / f"{encoder.name}-{encoder.sha256[:16]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+        try:
+            unpack_encoder(encoder, fresh)
+            os.rename(fresh, folder)  # fails where another process was faster
+        except OSError:
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return str(folder)
+
+
+def pack_encoder(source: Path) -> bytes:
+    """The zip of a finished pre-training."""
+    import safetensors.torch
+
+    from edgebert.encoder_folder import EncoderFolder
+
+    folder = EncoderFolder(source)
+    record = asdict(folder.read_info())
+    packed = pack(safetensors.torch.load_file(source / "model.safetensors"))
+    content = {name: (source / name).read_bytes() for name in FILES if (source / name).is_file()}
+    content["info.json"] = (json.dumps(record, indent=1) + "\n").encode()
+    content[PACKED] = safetensors.torch.save(packed, {"format": "pt"})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, data in sorted(content.items()):
+            entry = zipfile.ZipInfo(name, date_time=EPOCH)
+            archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def unpack_encoder(encoder: ZooEncoder, out: Path, folder: Path = FOLDER) -> None:
+    """Write an encoder as the folder that `edgebert pretrain` leaves, without its log.
+
+    Raises:
+        UserError: its file has not the hash of the index.
+    """
+    import safetensors.torch
+
+    from edgebert.checkpoint import save_tensors
+    from edgebert.encoder_folder import MODEL, EncoderFolder, PretrainInfo
+
+    content = checked_content(folder / f"{encoder.name}.zip", encoder.sha256)
+    out.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in set(FILES) & set(archive.namelist()):
+            (out / name).write_bytes(archive.read(name))
+        record = json.loads(archive.read("info.json"))
+        state = unpack(safetensors.torch.load(archive.read(PACKED)))
+    record["model_sha256"] = save_tensors(out / MODEL, state, {"format": "pt"})
+    EncoderFolder(out).write_info(PretrainInfo(**{**record, "sources": tuple(record["sources"])}))
+
+
+def pack(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """Matrices as int8 rows and a float32 scale for each; vectors as they are."""
+    import torch
+
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.ndim < 2:
+            packed[name] = tensor
+            continue
+        scale = tensor.abs().amax(-1, keepdim=True).clamp_min(1e-30) / LARGEST
+        packed[name] = (tensor / scale).round().to(torch.int8)
+        packed[name + SCALE] = scale
+    return packed
+
+
+def unpack(packed: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """What `pack` kept, in float32: each value within half a scale of the original."""
+    return {
+        name: tensor.float() * packed[name + SCALE] if name + SCALE in packed else tensor
+        for name, tensor in packed.items()
+        if not name.endswith(SCALE)
+    }
+
+
+def zoo_encoder(name: str, source: Path, content: bytes) -> ZooEncoder:
+    """The entry of a pre-training that was packed."""
+    from edgebert.encoder_folder import EncoderFolder
+
+    info = EncoderFolder(source).read_info()
+    if info.status != "done":
+        raise UserError(
+            f"{source}: expected a finished pre-training, got one that is {info.status}"
+        )
+    return ZooEncoder(
+        name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        teacher=info.teacher,
+        sources=info.sources,
+        sentences=info.sentences,
+        step=info.step,
+        seconds=round(info.seconds),
+        losses={name: round(value, 4) for name, value in info.losses.items()},
+    )
