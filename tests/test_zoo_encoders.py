@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from edgebert import zoo
 from edgebert.cli import main
@@ -13,6 +12,7 @@ from edgebert.config import load_config
 from edgebert.encoder_folder import EncoderFolder
 from edgebert.errors import UserError
 from edgebert.init import load_bert
+from edgebert.rundir import RunFolder
 from edgebert.zoo.encoders import (
     ZooEncoder,
     local_encoder,
@@ -79,8 +79,7 @@ def test_a_training_starts_from_it(encoder: ZooEncoder, tmp_path: Path) -> None:
     given = ["--config", encoder.name, "--task", "csv", "--data", str(tmp_path / "data")]
     given += ["--init", encoder.name, "--schedule", "w32a32", "--max-steps", "1"]
     assert main(["train", *given, "--out", str(tmp_path / "run")]) == 0
-    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert config["train"]["init"] == encoder.name
+    assert RunFolder(tmp_path / "run").read_info().init == encoder.name
 
 
 def test_get_writes_a_folder_that_init_takes(
