@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import mean
 
 from edgebert.batches import encode_split
+from edgebert.commands import NO_INIT
 from edgebert.config import Bits, load_config, parse_schedule, to_dict
 from edgebert.evaluate import evaluate
 from edgebert.model import BinaryBert
@@ -113,6 +114,7 @@ def changes(run: LoadedRun, name: str) -> str:
     if name not in CONFIGS:
         return ""
     named, ours = to_dict(load_config(name)), to_dict(run.config)
+    ours["train"]["init"] = run.info.init or NO_INIT  # --init comes before the configuration's
     found = []
     for section in ("train", "distill"):
         for key, value in ours[section].items():

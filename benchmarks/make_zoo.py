@@ -21,6 +21,7 @@ from edgebert.rundir import LoadedRun, load_run
 from edgebert.scoring import open_scorer, score_task, sentences_of
 from edgebert.tasks import load_task
 from edgebert.zoo import FOLDER, ZooModel, read_index, write_index
+from edgebert.zoo.encoders import read_encoders
 from export.lower import lower_run
 from export.package import load_export, write_export
 from export.torch_session import torch_engine
@@ -61,7 +62,7 @@ of a few of them: `edgebert verify` passed before the model was added.
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
 - **Recipe**: `{command}`, seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did
   other work too. The best step of each stage was chosen by {chosen}.{teacher_note}
-- **Data**: {data} Training starts from {start} of all-MiniLM-L6-v2, whose own
+- **Data**: {data} Training starts from {start} all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. One bit costs accuracy: see the table. It has
   the biases of its data; not to be used for decisions about people.
@@ -173,9 +174,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
             if run.config.distill.text
             else "."
         ),
-        "start": "the weights"
-        if m.hidden == MINILM_HIDDEN
-        else "the word embeddings (principal components)",
+        "start": start(run),
         "tokens": m.max_tokens,
         "teacher_note": TEACHER_NOTE if run.config.distill.teacher else "",
     }
@@ -183,6 +182,15 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         values[key] = 100 * values[key]
     assert load_config(named)
     return CARD.format(**values)
+
+
+def start(run: LoadedRun) -> str:
+    """What the first stage starts from, up to the name of MiniLM."""
+    if run.info.init in read_encoders():
+        return f"the zoo's encoder `{run.info.init}`, which learned on plain text from"
+    if run.config.model.hidden == MINILM_HIDDEN:
+        return "the weights of"
+    return "the word embeddings (principal components) of"
 
 
 if __name__ == "__main__":

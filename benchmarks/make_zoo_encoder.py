@@ -28,8 +28,11 @@ A full-precision BERT encoder to start a training from, made by `edgebert pretra
 - **Architecture**: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn}; matrices are kept with
   eight bits a value and a scale for each row, {megabytes:.1f} MB.
 - **Training**: {step:,} steps of {batch} sentences, {hours:.1f} hours of one CPU core; one seed.
-- **Text**: {sentences:,} sentences, without labels: {sources}. Sentences of the dev sets of these tasks are left out.
-- **Losses** at the end (docs/pretraining.md): {losses}.
+- **Text**: {sentences:,} sentences, without labels:
+  {sources}.
+  Sentences of the dev sets of these tasks are left out.
+- **Losses** at the end (docs/pretraining.md):
+  {losses}.
 - **Teacher**: all-MiniLM-L6-v2, whose own training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. It has the biases of its text and its teacher.
   What a training makes of it: benchmarks/accuracy.md.
