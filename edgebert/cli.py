@@ -371,7 +371,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="MINUTES",
-        help="for the bitstream; 60 by default",
+        help="for the bitstream; 120 by default",
     )
     add("--force", action="store_true", help="replace the build in --out")
     add("--json", metavar="FILE", help="write the report to FILE")

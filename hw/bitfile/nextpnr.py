@@ -18,7 +18,7 @@ from hw.errors import ToolError
 PROGRAM = "nextpnr-himbaechel-xilinx"
 DEVICE = "xc7z020"
 FASM, REPORT, LOG = "board.fasm", "nextpnr.json", "nextpnr.log"
-PLACER = "static"  # the other one, heap, has got stuck on designs of this kind
+PLACER = "heap"  # both placers are slow here, but this one's results were seen to route
 SHOWN = re.compile(r"Info: (?:Packing|Placing|Running|Routing|Router|Placed|Routed|Max freq).*")
 # A slice's LUT or flip-flop.
 USED = re.compile(r"(CLBL[LM]_[LR]_\w+\.SLICE[LM]_X\d)\.(?:([A-D]LUT)\.INIT|[A-D]5?FF\.Z)")

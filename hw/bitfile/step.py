@@ -18,7 +18,7 @@ from hw.integer_model import write_atomically
 
 RESULT = "bitfile.json"
 TOOLCHAINS = ("vivado", "open")
-TIMEOUT_MIN = 60.0
+TIMEOUT_MIN = 120.0
 
 
 @dataclass(frozen=True)
