@@ -77,6 +77,24 @@ def test_a_freed_buffer_must_not_be_touched(host: Host) -> None:
         host.wait()
 
 
+def test_an_interrupted_request_ends_the_simulation_and_frees_what_is_left(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer, process = host.board.allocate(4), host.board._process
+
+    def interrupted(stream: object, size: int) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VirtualBoard, "_read", staticmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        host.board.run(10)
+    assert process.poll() is not None
+    buffer.freebuffer()
+    host.board.close()
+    with pytest.raises(VirtualBoardError, match="expected an open one, got one that was closed"):
+        host.board.run(1)
+
+
 def test_time_passes_with_reads_and_faster_with_many_of_one_register(host: Host) -> None:
     cycles = []
     for _ in range(12):

@@ -184,6 +184,7 @@ class VirtualBoard:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            start_new_session=True,  # a terminal's Ctrl-C ends what waits on it first
         )
         self.mmio = VirtualMmio(self)
         self.set_timing(timing or Timing())
@@ -297,6 +298,10 @@ class VirtualBoard:
             self._log.seek(0)
             log = self._log.read().decode(errors="replace").strip()
             raise VirtualBoardError(f"board: the simulation ended: {log[-2000:]}") from None
+        except BaseException:  # interrupted: its answer would be taken for the next request's
+            self._process.kill()
+            self.close()
+            raise
         if text:
             raise VirtualBoardError(f"board: {text.strip()}")
         return int(value)
