@@ -199,7 +199,9 @@ def _resource_table(data: Mapping[str, Any]) -> list[str]:
 def _bitfile_lines(made: Mapping[str, Any]) -> list[str]:
     """Placed and routed, and how far that can be trusted."""
     tools = ", ".join(f"{name} {version}" for name, version in made["tools"].items())
-    used = ", ".join(f"{value:,} {name}" for name, value in made["utilization"].items())
+    used = ", ".join(
+        f"{value:,} {name.replace('_', ' ')}" for name, value in made["utilization"].items()
+    )
     if made["toolchain"] == "open":
         clock = f"{made['estimated_mhz']:g} MHz, nextpnr's estimate after routing"
     else:

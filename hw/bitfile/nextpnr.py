@@ -6,6 +6,7 @@ run on hardware.
 
 import json
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,6 +54,15 @@ def nextpnr(root: Path) -> list[str]:
         ToolError: one of them is missing.
     """
     return [*open_tool(root, PROGRAM), "--chipdb", str(chip_database(root, DEVICE))]
+
+
+def nextpnr_version(root: Path) -> str:
+    """Such as 0.11.1, or `unknown` where it doesn't say."""
+    run = subprocess.run(
+        [*open_tool(root, PROGRAM), "--version"], capture_output=True, text=True, timeout=60
+    )
+    found = re.search(r"Version ([^\s)]+)", run.stdout + run.stderr)
+    return found[1] if found else "unknown"
 
 
 def place_and_route(

@@ -1,7 +1,6 @@
 """A bitstream with open tools for the xc7z020: Yosys, nextpnr, prjxray. Experimental."""
 
 import gzip
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,7 +10,14 @@ from typing import Any
 from hw.bitfile.bitstream import BITS, FRAMES, write_bitstream
 from hw.bitfile.fasm import Database, assemble, features
 from hw.bitfile.netlist import NETLIST, check_cells, read_cells, synthesize_board
-from hw.bitfile.nextpnr import DEVICE, FASM, PROGRAM, place_and_route, read_routed
+from hw.bitfile.nextpnr import (
+    DEVICE,
+    FASM,
+    PROGRAM,
+    nextpnr_version,
+    place_and_route,
+    read_routed,
+)
 from hw.bitfile.sources import with_processor, write_sources
 from hw.bitfile.tools import Progress, bit_database, chip_database, open_tool
 from hw.boards import Board
@@ -119,7 +125,7 @@ def make_with_open_tools(
         "base_address": BASE_ADDRESS,
         "bitstream": BIT,
         "hwh": None,
-        "tools": {"nextpnr": _version(out)},
+        "tools": {"nextpnr": nextpnr_version(root)},
         "utilization": {name: value for name, value in asdict(routed).items() if name in COUNTS},
         "estimated_mhz": round(routed.mhz, 1),
         "critical_path": routed.critical,
@@ -152,9 +158,3 @@ def _tidy(out: Path) -> None:
         content = (out / name).read_bytes()
         (out / f"{name}.gz").write_bytes(gzip.compress(content, 6, mtime=0))
         (out / name).unlink()
-
-
-def _version(out: Path) -> str:
-    """Of nextpnr, where its log tells."""
-    found = re.search(r"Version ([^\s)]+)", (out / "nextpnr.log").read_text(errors="replace"))
-    return found[1] if found else "unknown"
