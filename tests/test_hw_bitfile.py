@@ -220,7 +220,7 @@ def test_an_open_bitstream_is_reported_with_its_risks() -> None:
         "risks": list(RISKS),
     }
     text = "\n".join(_bitfile_lines(made))
-    assert "4,321 lut_sites" in text and "104.2 MHz, nextpnr's estimate after routing" in text
+    assert "4,321 lut sites" in text and "104.2 MHz, nextpnr's estimate after routing" in text
     assert "- risk: Nothing made by this tool chain was run on hardware." in text
     assert "- checked: part" in text
 

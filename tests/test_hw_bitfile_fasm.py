@@ -1,14 +1,10 @@
 """FPGA assembly becomes frames by the database; nothing is lost or contradicted in silence."""
 
-import json
-import struct
 from pathlib import Path
 
 import pytest
 
 from hw.bitfile.bitstream import (
-    IDCODE_WRITE,
-    MAGIC,
     SYNC,
     check_bits,
     check_header,
@@ -20,41 +16,12 @@ from hw.bitfile.fasm import Database, Frames, assemble, features
 from hw.bitfile.nextpnr import fasm_sites
 from hw.bitfile.open_chain import check_memory_bits
 from hw.errors import HardwareFileError, ToolError
-
-PART = "xc7z020clg400-1"
-GRID = {
-    "CLBLL_L_X2Y0": {
-        "type": "CLBLL_L",
-        "bits": {"CLB_IO_CLK": {"baseaddr": "0x00400100", "frames": 36, "offset": 4, "words": 2}},
-    },
-    "BRAM_L_X6Y5": {
-        "type": "BRAM_L",
-        "bits": {
-            "CLB_IO_CLK": {"baseaddr": "0x00400300", "frames": 28, "offset": 10, "words": 10},
-            "BLOCK_RAM": {"baseaddr": "0x00C20000", "frames": 128, "offset": 10, "words": 10},
-        },
-    },
-}
-FILES = {
-    "segbits_clbll_l.db": "CLBLL_L.SLICEL_X0.AFF.ZINI 31_03\n"
-    "CLBLL_L.SLICEL_X0.ALUT.INIT[00] 32_15\n"
-    "CLBLL_L.SLICEL_X0.ALUT.INIT[01] 33_15\nCLBLL_L.SLICEL_X0.MUX.A 30_40 !30_41\n"
-    "CLBLL_L.SLICEL_X0.MUX.B !30_40 30_41\nCLBLL_L.SLICEL_X0.ONE[0] 29_63\n",
-    "ppips_clbll_l.db": "CLBLL_L.CLBLL_LL_A1.CLBLL_IMUX7 always\n",
-    "segbits_bram_l.db": "BRAM_L.RAMB18_Y0.IN_USE 27_99 27_100\n",
-    "segbits_bram_l.block_ram.db": "BRAM_L.RAMB18_Y0.INIT_00[255] 127_319\n",
-    f"{PART}/part.yaml": "!<xilinx/xc7series/part>\nidcode: 0x3727093\n",
-    f"{PART}/required_features.fasm": "BRAM_L_X6Y5.RAMB18_Y0.IN_USE\n",
-}
+from tests.bitstreams import PART, bit_file, write_database
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "xc7z020").mkdir()
-    (tmp_path / "xc7z020/tilegrid.json").write_text(json.dumps(GRID))
+    write_database(tmp_path)
     return Database(tmp_path, PART)
 
 
@@ -150,17 +117,6 @@ def test_lost_memory_contents_are_noticed() -> None:
     check_memory_bits(lines, 3)
     with pytest.raises(HardwareFileError, match=r"expected 4 bits set in block RAMs.*got 3"):
         check_memory_bits(lines, 4)
-
-
-def bit_file(part: str, idcode: int) -> bytes:
-    body = (
-        b"\xff" * 8 + SYNC + b"\x20\0\0\0" + IDCODE_WRITE + struct.pack(">I", idcode) + b"\0" * 40
-    )
-    fields = b"".join(
-        key + struct.pack(">H", len(text) + 1) + text.encode() + b"\0"
-        for key, text in ((b"a", "top"), (b"b", part), (b"c", "2020/01/01"), (b"d", "00:00:00"))
-    )
-    return MAGIC + fields + b"e" + struct.pack(">I", len(body)) + body
 
 
 def test_a_header_tells_part_and_idcode(database: Database) -> None:
