@@ -97,7 +97,7 @@ class TrainConfig:
     eval_every: int = 0  # steps between evaluations; 0: once an epoch
     checkpoint_every: int = 500  # steps between checkpoints; always at a stage's end
     choose: str = "best"  # best (the later of equal ones) | last: what a stage hands on
-    held_out: float = 0.0  # fraction of train used to choose, instead of dev
+    held_out: float = 0.0  # of the sentences of train, to choose by in place of dev (held_out.py)
 
     def __post_init__(self) -> None:
         parse_schedule(self.schedule)

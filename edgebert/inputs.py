@@ -15,13 +15,13 @@ from edgebert.config import Config
 from edgebert.data import Example, TaskData
 from edgebert.distill import UNLABELLED
 from edgebert.errors import UserError
+from edgebert.held_out import hold_out
 from edgebert.rundir import RunFolder, require_run
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
 from edgebert.tokenizer import Tokenizer
 
 BERT_VOCAB = 30522
-HELD_OUT_SEED = 0  # not the training seed, so that runs hold out the same sentences
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def prepare_inputs(
             f"model.token_types: expected 2 or more for the sentence pairs of task {task}, "
             f"got {config.model.token_types}"
         )
-    train, held_out = _hold_out(loaded.train, config.train.held_out)
+    train, held_out = hold_out(loaded.train, config.train.held_out)
     file = config.distill.text
     text = [Example(line) for line in read_sentences(Path(file))] if file else []
     tokenizer = _tokenizer(config, train + text, init)
@@ -93,22 +93,6 @@ def join(labelled: EncodedSplit, text: EncodedSplit) -> EncodedSplit:
         labels=np.concatenate([labelled.labels, np.full(len(text), none, labelled.labels.dtype)]),
         truncated=labelled.truncated + text.truncated,
         pad_id=labelled.pad_id,
-    )
-
-
-def _hold_out(examples: list[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    if not 0 <= fraction < 1:
-        raise UserError(f"train.held_out: expected a fraction from 0 to below 1, got {fraction}")
-    count = math.ceil(len(examples) * fraction)
-    if count >= len(examples):
-        raise UserError(
-            f"train.held_out: expected to leave training sentences, got {fraction} of "
-            f"{len(examples)}"
-        )
-    chosen = set(np.random.default_rng(HELD_OUT_SEED).permutation(len(examples))[:count].tolist())
-    return (
-        [example for i, example in enumerate(examples) if i not in chosen],
-        [example for i, example in enumerate(examples) if i in chosen],
     )
 
 
