@@ -28,6 +28,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def heed_interrupts() -> None:
+    """As a program that a terminal starts; a shell's background jobs inherit to ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped_by(place: Path, number: signal.Signals) -> str:
     """Run a build in a process of its own, end it in the step `fifos`; its last line."""
     process = subprocess.Popen(
@@ -38,6 +43,7 @@ def stopped_by(place: Path, number: signal.Signals) -> str:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stderr is not None
     seen = ""

@@ -97,7 +97,7 @@ def test_the_report_begins_with_the_training_of_a_model(
 
 def test_the_list_shows_every_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "list", "--json", str(tmp_path / "zoo.json")]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines[1:]] == [m.name for m in MODELS]
     listed = json.loads((tmp_path / "zoo.json").read_text())["models"]
     assert [entry["name"] for entry in listed] == [m.name for m in MODELS]
