@@ -369,7 +369,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     add(
         "--timeout",
         type=float,
-        default=60.0,
         metavar="MINUTES",
         help="for the bitstream; 120 by default",
     )

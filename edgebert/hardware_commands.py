@@ -46,7 +46,7 @@ def build(options: argparse.Namespace) -> int:
 
 def _toolchain(options: argparse.Namespace, board: "Board") -> "Toolchain | None":
     """What makes the bitstream, where one is to be made."""
-    from hw.bitfile.step import check_done, choose_toolchain
+    from hw.bitfile.step import TIMEOUT_MIN, check_done, choose_toolchain
     from hw.build import BITFILE
     from hw.build_folder import STATE, open_build
 
@@ -56,7 +56,8 @@ def _toolchain(options: argparse.Namespace, board: "Board") -> "Toolchain | None
     there = not options.force and (out / STATE).is_file()
     if there and check_done(open_build(out), options.toolchain):
         return None
-    return choose_toolchain(options.toolchain, board, Path(options.tools_root), options.timeout)
+    minutes = TIMEOUT_MIN if options.timeout is None else options.timeout
+    return choose_toolchain(options.toolchain, board, Path(options.tools_root), minutes)
 
 
 def simulate(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgebert.cache import cache_folder
+from hw.cache import cache_folder
 
 SOURCES = Path(__file__).parent / "kernels"
 COMPILERS = ("g++", "c++", "clang++")

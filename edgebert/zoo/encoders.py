@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebert.cache import cache_folder
 from edgebert.errors import UserError
 from edgebert.zoo import FOLDER, checked_content
+from hw.cache import cache_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,16 +99,19 @@ def local_encoder(source: str) -> str:
 
 
 def pack_encoder(source: Path) -> bytes:
-    """The zip of a finished pre-training."""
+    """The zip of a pre-training; UserError unless it is finished."""
     import safetensors.torch
 
     from edgebert.encoder_folder import EncoderFolder
 
-    folder = EncoderFolder(source)
-    record = asdict(folder.read_info())
+    info = EncoderFolder(source).read_info()
+    if info.status != "done":
+        raise UserError(
+            f"{source}: expected a finished pre-training, got one that is {info.status}"
+        )
     packed = pack(safetensors.torch.load_file(source / "model.safetensors"))
     content = {name: (source / name).read_bytes() for name in FILES if (source / name).is_file()}
-    content["info.json"] = (json.dumps(record, indent=1) + "\n").encode()
+    content["info.json"] = (json.dumps(asdict(info), indent=1) + "\n").encode()
     content[PACKED] = safetensors.torch.save(packed, {"format": "pt"})
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -169,10 +172,6 @@ def zoo_encoder(name: str, source: Path, content: bytes) -> ZooEncoder:
     from edgebert.encoder_folder import EncoderFolder
 
     info = EncoderFolder(source).read_info()
-    if info.status != "done":
-        raise UserError(
-            f"{source}: expected a finished pre-training, got one that is {info.status}"
-        )
     return ZooEncoder(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from hw.cache import cache_folder
 from hw.errors import ToolError
 
 RTL = Path(__file__).parents[1] / "rtl"
@@ -192,19 +193,6 @@ def closure(top: str, folder: Path = RTL, extra: Sequence[Path] = ()) -> list[Pa
     packages = re.compile(r"^\s*package\b", re.MULTILINE)
     own = [path for path in found.values() if path not in extra]
     return sorted(own, key=lambda path: (path.stem == top, not packages.search(path.read_text())))
-
-
-def cache_folder() -> Path:
-    """Where compiled simulations are kept: `~/.cache/edgebert`, or a temporary folder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebert"
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=base):
-            return base
-    except OSError:
-        private = Path(tempfile.gettempdir()) / f"edgebert-{os.getuid()}"
-        private.mkdir(mode=0o700, exist_ok=True)
-        return private
 
 
 def _compile(

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from hw.sim.verilator import Parameter, cache_folder, closure
+from hw.cache import cache_folder
+from hw.sim.verilator import Parameter, closure
 from hw.synth import yosys
 from hw.synth.yosys import Utilization, synthesize
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from hw.cache import cache_folder
 from hw.errors import ToolError
-from hw.sim.verilator import Parameter, Simulation, build, cache_folder
+from hw.sim.verilator import Parameter, Simulation, build
 from hw.synth.cache import cached_synthesis
 
 BLOCK_RAM = Path(__file__).with_name("block_ram.sv")
