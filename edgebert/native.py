@@ -41,7 +41,9 @@ def enable(on: bool) -> None:
 
 def describe() -> str:
     """Which implementation computes on the CPU."""
-    return "fused C++ kernels" if _enabled and _library() else "torch operators"
+    if not _enabled or _library() is None:
+        return "torch operators"
+    return "fused C++ kernels" + (", matrix products by the tile unit" if tile_unit() else "")
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -50,6 +52,13 @@ def usable(*tensors: Tensor) -> bool:
         return False
     fits = all(t.dtype == torch.float32 and t.is_contiguous() for t in tensors)
     return fits and _library() is not None
+
+
+@functools.cache
+def tile_unit() -> bool:
+    """Whether the kernels multiply matrices by the processor's tile unit (AMX)."""
+    library = _library()
+    return library is not None and bool(library.has_tile_unit())
 
 
 def call(name: str, *arguments: Argument, work: int) -> None:

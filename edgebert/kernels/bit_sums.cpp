@@ -2,13 +2,11 @@
 //
 // GROUP rows of the float matrix have 2^GROUP sums, one for each choice of bits; a column of bits
 // picks one of them. With the tables in the first-level cache, an addition does the work of GROUP
-// multiplications and additions.
+// multiplications and additions. A processor with a tile unit multiplies instead (tiles.hpp).
 #include <cstring>
 
-#include "common.hpp"
-#ifdef __AVX__
-#include <immintrin.h>
-#endif
+#include "tiles.hpp"
+#include "transpose.hpp"
 
 namespace {
 constexpr int64_t GROUP = 5, SUMS = 1 << GROUP;
@@ -85,46 +83,6 @@ inline void add_chosen(const uint16_t* offsets, const Lanes* tables, Lanes* resu
     for (int64_t c = 0; c < COLUMNS; c++) results[c] = sums[c];
 }
 
-#ifdef __AVX__
-// to[column][row] = from[row][column] of 8 x 8 elements
-inline void transpose_8(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-    __m256 a[8], b[8];
-    for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(from + i * from_stride);
-    for (int i = 0; i < 8; i += 2) {
-        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
-            a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xEE);
-        }
-    for (int i = 0; i < 4; i++) {
-        _mm256_storeu_ps(to + i * to_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
-        _mm256_storeu_ps(to + (i + 4) * to_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
-    }
-}
-#endif
-
-// to[column][row] = from[row][column]
-void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
-               int64_t columns) {
-    for (int64_t r = 0; r < rows; r += 8)
-        for (int64_t c = 0; c < columns; c += 8) {
-            const float* f = from + r * from_stride + c;
-            float* t = to + c * to_stride + r;
-#ifdef __AVX__
-            if (r + 8 <= rows && c + 8 <= columns) {
-                transpose_8(f, from_stride, t, to_stride);
-                continue;
-            }
-#endif
-            for (int64_t j = 0; j < std::min<int64_t>(8, columns - c); j++)
-                for (int64_t i = 0; i < std::min<int64_t>(8, rows - r); i++)
-                    t[j * to_stride + i] = f[i * from_stride + j];
-        }
-}
-
 // A float matrix of `width` columns, or its transpose.
 struct Values {
     const float* data;
@@ -166,11 +124,19 @@ void multiply(Values values, const float* bits, float* result, int64_t columns, 
 // values (rows, width), bits (rows, columns), all {-1,+1} or all {0,1}: values.T @ bits
 KERNEL void transposed_bit_product(const float* values, const float* bits, float* result,
                                    int64_t rows, int64_t width, int64_t columns, int threads) {
+#ifdef HAVE_TILES
+    if (tiles::allowed())
+        return tiles::float_product(values, true, bits, result, width, rows, columns, threads);
+#endif
     multiply({values, rows, width, false}, bits, result, columns, threads);
 }
 
 // values (width, rows), otherwise as above: values @ bits
 KERNEL void bit_product(const float* values, const float* bits, float* result, int64_t rows,
                         int64_t width, int64_t columns, int threads) {
+#ifdef HAVE_TILES
+    if (tiles::allowed())
+        return tiles::float_product(values, false, bits, result, width, rows, columns, threads);
+#endif
     multiply({values, rows, width, true}, bits, result, columns, threads);
 }

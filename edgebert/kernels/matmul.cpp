@@ -4,8 +4,10 @@
 //   activations {-1,+1}:  a . w = columns - 2 X
 //   activations {0,1}:    a . w = popcount(w) - X
 // and a level is a weighted sum of such planes. Counting goes by table: four bits of an activation
-// row choose a table of 16 counts, which a shuffle looks up for four bits of 32 weight rows.
+// row choose a table of 16 counts, which a shuffle looks up for four bits of 32 weight rows. A
+// processor with a tile unit multiplies int8 instead (tiles.hpp), which is just as exact.
 #include "common.hpp"
+#include "tiles.hpp"
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
@@ -156,6 +158,11 @@ void multiply_block(const Plane* planes, int64_t count, int64_t present, const W
 KERNEL void bit_matmul(const float* bits, const float* signs, const float* scale,
                        const float* bias, float* result, int64_t rows, int64_t columns,
                        int64_t outputs, int threads) {
+#ifdef HAVE_TILES
+    if (tiles::allowed())
+        return tiles::integer_product(bits, signs, scale, bias, result, rows, columns, outputs,
+                                      threads);
+#endif
     const bool bipolar = is_bipolar(bits, rows * columns);
     const float base = bipolar ? static_cast<float>(columns) : 0.0f;
     const Weights weights(signs, outputs, columns, base, bipolar ? 0.0f : 1.0f, threads);
@@ -178,6 +185,11 @@ KERNEL void bit_matmul(const float* bits, const float* signs, const float* scale
 KERNEL void level_matmul(const float* levels, const float* signs, const float* scale,
                          const float* bias, float* result, int64_t low, int64_t rows,
                          int64_t columns, int64_t outputs, int threads) {
+#ifdef HAVE_TILES
+    if (tiles::allowed())
+        return tiles::integer_product(levels, signs, scale, bias, result, rows, columns, outputs,
+                                      threads);
+#endif
     const Weights weights(signs, outputs, columns, static_cast<float>(-low * columns),
                           static_cast<float>(3 + 2 * low), threads);
     PARALLEL_FOR
@@ -200,4 +212,13 @@ KERNEL void level_matmul(const float* levels, const float* signs, const float* s
         multiply_block(planes, 2, present, weights, {scale, bias},
                        result + first * outputs);
     }
+}
+
+// Whether products go by the tile unit.
+KERNEL int has_tile_unit() {
+#ifdef HAVE_TILES
+    return tiles::allowed();
+#else
+    return 0;
+#endif
 }
