@@ -93,7 +93,7 @@ class TrainConfig:
     warmup: float = 0.1  # fraction of the steps
     grad_clip: float = 1.0
     seed: int = 0
-    precision: str = "auto"  # auto | fp32 | bf16: of the float matmuls (auto: bf16 on GPUs)
+    precision: str = "auto"  # auto | fp32 | bf16: of the float matmuls (edgebert/precision.py)
     eval_every: int = 0  # steps between evaluations; 0: once an epoch
     checkpoint_every: int = 500  # steps between checkpoints; always at a stage's end
     choose: str = "best"  # best (the later of equal ones) | last: what a stage hands on

@@ -22,6 +22,7 @@ from edgebert.config import parse_schedule
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, compute_logits
 from edgebert.inputs import Inputs
+from edgebert.precision import uses_bf16
 from edgebert.rundir import LoadedRun, RunFolder, load_run, require_run
 
 FOLDER = "soft-labels"  # in the teacher's
@@ -51,27 +52,31 @@ def load_teacher(path: str, inputs: Inputs) -> LoadedRun:
 
 
 def soft_labels(
-    teacher: LoadedRun, split: EncodedSplit, accelerator: Accelerator, progress: bool
+    teacher: LoadedRun,
+    split: EncodedSplit,
+    accelerator: Accelerator,
+    progress: bool,
+    precision: str = "auto",
 ) -> SoftLabels:
     """Logits of a teacher on every sentence of a split, from its folder where they are known.
 
-    The processes share the sentences.
+    The processes share the sentences. precision: as `train.precision`.
     """
-    path = teacher.path / FOLDER / f"{_key(teacher, split)}.safetensors"
+    device = accelerator.device
+    bf16 = uses_bf16(precision, device, teacher.model)
+    path = teacher.path / FOLDER / f"{_key(teacher, split, bf16)}.safetensors"
     known = _read(path)
     if known is not None:
         return known
-    device = accelerator.device
     model = teacher.model.to(device)
     batches = sequential_batches(split.lengths, EVAL_BATCH)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     result = np.zeros((len(split), teacher.info.outputs), np.float32)
-    autocast = device.type == "cuda" and not model.deploy
     with tqdm(
         total=len(mine), desc="soft labels", unit="batch", disable=None if progress else True
     ) as bar:
         for part in _parts(mine):
-            result += compute_logits(model, split, part, autocast).astype(np.float32)
+            result += compute_logits(model, split, part, bf16).astype(np.float32)
             bar.update(len(part))
     if accelerator.num_processes > 1:  # every row is 0 but in one process
         shared = torch.from_numpy(result).to(device)
@@ -89,12 +94,14 @@ def _parts(batches: list[Indices]) -> Iterator[list[Indices]]:
         yield batches[start : start + PART_BATCHES]
 
 
-def _key(teacher: LoadedRun, split: EncodedSplit) -> str:
-    """What the logits follow from: the teacher's parameters and the tokens."""
+def _key(teacher: LoadedRun, split: EncodedSplit, bf16: bool) -> str:
+    """What the logits follow from: the teacher's parameters, the tokens, the number format."""
     digest = hashlib.sha256(teacher.stage.checkpoint_sha256.encode())
     digest.update(json.dumps([len(split), teacher.info.outputs]).encode())
     for array in (split.ids, split.types, split.offsets):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if bf16:
+        digest.update(b"bfloat16")
     return digest.hexdigest()[:24]
 
 

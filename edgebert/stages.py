@@ -21,6 +21,7 @@ from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inpu
 from edgebert.feed import Batches, mix, stage_steps
 from edgebert.model import BinaryBert
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
+from edgebert.precision import autocast, uses_bf16
 from edgebert.rundir import StageResult
 
 LOG_EVERY = 50  # steps
@@ -68,8 +69,6 @@ class Stage:
         self.lr = stage_value(train.lr, bits)
         self.eval_every = train.eval_every or self.batches.per_epoch
         device = accelerator.device
-        precision = train.precision
-        self.bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
         self.step = 0
         self.seconds = 0.0
         self.best: Best | None = None
@@ -162,7 +161,7 @@ class Stage:
         Every process does so alike; each from its own share would make them differ.
         """
         inputs = model_inputs(self.batches.split, self.batches.at(0)[0], self._device)
-        with torch.no_grad(), self._autocast(not self.deploy):
+        with torch.no_grad(), self._autocast(self.model):
             self.model(*inputs)
 
     def _optimize(self) -> None:
@@ -191,14 +190,14 @@ class Stage:
         assert split.labels is not None
         inputs = model_inputs(split, indices, self._device)
         labels = torch.from_numpy(split.labels[indices]).to(self._device, non_blocking=True)
-        with self._autocast(not self.deploy):
+        with self._autocast(self.model):
             output = self.wrapped(*inputs)
         soft = self._soft_loss(output.logits, indices, counts)
         if self.teacher is None:
             hard = label_loss(output.logits, labels, self.regression, counts.labelled)
             weight = self.context.config.distill.labels
             return hard if soft is None else soft + weight * hard
-        with torch.no_grad(), self._autocast(not self.teacher.deploy):
+        with torch.no_grad(), self._autocast(self.teacher):
             target = self.teacher(*inputs)
         loss = distill_loss(
             output,
@@ -243,7 +242,10 @@ class Stage:
         accelerator = self.context.accelerator
         batches = sequential_batches(split.lengths, EVAL_BATCH)
         mine = batches[accelerator.process_index :: accelerator.num_processes]
-        logits = compute_logits(model, split, mine, self.bf16 and not self.deploy)
+        # In float32 on the CPU, so that `edgebert eval` finds the same there.
+        precision = self.context.config.train.precision
+        fast = self._device.type != "cpu" and uses_bf16(precision, self._device, model)
+        logits = compute_logits(model, split, mine, fast)
         if accelerator.num_processes > 1:  # every row is 0 but in one process
             if not mine:
                 logits = np.zeros((len(split), self.context.inputs.task.outputs))
@@ -307,8 +309,8 @@ class Stage:
         mine = torch.tensor(float(self.context.stop()), device=self._device)
         return bool(accelerator.reduce(mine, "sum") > 0)
 
-    def _autocast(self, allowed: bool) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16 and allowed)
+    def _autocast(self, model: BinaryBert) -> torch.autocast:
+        return autocast(self.context.config.train.precision, self._device, model)
 
     @property
     def _device(self) -> torch.device:

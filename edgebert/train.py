@@ -71,7 +71,8 @@ def train(
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         if teacher is not None:
-            soft = soft_labels(teacher, inputs.train_and_text, accelerator, progress)
+            split, precision = inputs.train_and_text, config.train.precision
+            soft = soft_labels(teacher, split, accelerator, progress, precision)
             context = replace(context, soft_labels=soft)
         try:
             results = _run_stages(context, info, init, first)

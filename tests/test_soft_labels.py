@@ -46,18 +46,30 @@ def test_soft_labels_are_the_first_stages_logits_and_are_computed_once(
     accelerator = make_accelerator("cpu")
     run = load_teacher(str(teacher), inputs)
     assert run.bits.name == "w32a32"
-    first = soft_labels(run, inputs.train, accelerator, False)
+    first = soft_labels(run, inputs.train, accelerator, False, "fp32")
     expected = compute_logits(load_run(teacher, "w32a32").model, inputs.train)
     assert np.array_equal(first, expected.astype(np.float32))
     monkeypatch.setattr("edgebert.soft_labels.compute_logits", None)  # not called again
-    assert np.array_equal(soft_labels(run, inputs.train, accelerator, False), first)
+    assert np.array_equal(soft_labels(run, inputs.train, accelerator, False, "fp32"), first)
+
+
+def test_logits_in_bfloat16_are_kept_apart(data: Path, teacher: Path) -> None:
+    inputs = prepare_inputs(taught(teacher), "csv", data, None, lambda line: None)
+    run, accelerator = load_teacher(str(teacher), inputs), make_accelerator("cpu")
+    fine, coarse = (
+        soft_labels(run, inputs.train, accelerator, False, precision)
+        for precision in ("fp32", "bf16")
+    )
+    assert 0 < np.abs(fine - coarse).max() < 0.05 * np.abs(fine).max()
+    again = soft_labels(run, inputs.train, accelerator, False, "bf16")
+    assert np.array_equal(again, coarse)
 
 
 def test_other_sentences_are_labelled_anew(data: Path, teacher: Path) -> None:
     inputs = prepare_inputs(taught(teacher), "csv", data, None, lambda line: None)
     run, accelerator = load_teacher(str(teacher), inputs), make_accelerator("cpu")
-    soft_labels(run, inputs.train, accelerator, False)
-    dev = soft_labels(run, inputs.dev, accelerator, False)
+    soft_labels(run, inputs.train, accelerator, False, "fp32")
+    dev = soft_labels(run, inputs.dev, accelerator, False, "fp32")
     assert np.array_equal(dev, compute_logits(run.model, inputs.dev).astype(np.float32))
 
 

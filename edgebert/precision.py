@@ -1,0 +1,26 @@
+"""Which models compute their float products in bfloat16.
+
+On a GPU all do but those of the deployed integers. On the CPU only full-precision ones do, whether
+they learn or teach: quantized ones run on fused kernels (edgebert.elastic_ops), which take float32
+and are faster than any product of bfloat16.
+"""
+
+import torch
+
+from edgebert.model import BinaryBert
+
+
+def uses_bf16(precision: str, device: torch.device, model: BinaryBert) -> bool:
+    """Whether a model runs under `autocast` at `train.precision`.
+
+    auto: on GPUs, and on CPUs with AMX, whose tiles multiply bfloat16.
+    """
+    if device.type != "cpu":
+        return precision != "fp32" and not model.deploy
+    gains = precision == "bf16" or (precision == "auto" and torch.cpu._is_amx_tile_supported())
+    return gains and model.bits.activation == 32
+
+
+def autocast(precision: str, device: torch.device, model: BinaryBert) -> torch.autocast:
+    """The context of a model's forward pass."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device, model))
