@@ -68,10 +68,10 @@ def collect(path: Path, data: Path | None) -> Record:
     run = load_run(path)
     folder = RunFolder(path)
     metric = run.info.metric
-    stages = {
-        bits.name: folder.read_stage(bits).metrics[metric]
-        for bits in parse_schedule(run.config.train.schedule)
-    }
+    before = run.info.earlier
+    stages = dict(before.stages) if before else {}
+    for bits in parse_schedule(run.config.train.schedule):
+        stages[bits.name] = folder.read_stage(bits).metrics
     name = config_name(run)
     return Record(
         name=path.name,
@@ -79,11 +79,11 @@ def collect(path: Path, data: Path | None) -> Record:
         task=run.info.task,
         metric=metric,
         seed=run.config.train.seed,
-        stages=stages,
+        stages={name: found[metric] for name, found in stages.items()},
         float_w1a1=float_metric(run, data),
         chosen_by="held-out" if run.config.train.held_out else "dev",
         parameters=changes(run, name),
-        seconds=round(stage_seconds(folder)),
+        seconds=round(folder.seconds() + (before.seconds if before else 0)),
         megabytes=round(packed_bytes(run) / 1e6, 2),
     )
 
@@ -122,15 +122,6 @@ def changes(run: LoadedRun, name: str) -> str:
                 shown = Path(value).name if isinstance(value, str) and "/" in value else value
                 found.append(f"{section}.{key}={shown}".replace("'", ""))
     return shlex.join(found)
-
-
-def stage_seconds(folder: RunFolder) -> float:
-    """Optimization time of all stages, from the run's log."""
-    last: dict[str, float] = {}
-    for line in folder.metrics.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        last[entry["stage"]] = entry["seconds"]
-    return sum(last.values())
 
 
 def packed_bytes(run: LoadedRun) -> int:

@@ -211,8 +211,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add(
         "--init",
         metavar="SOURCE",
-        help="minilm, an encoder of the zoo, a folder or a hub id of pre-trained "
-        "weights, or none; the configuration's by default",
+        help="minilm, an encoder of the zoo, a folder or a hub id of pre-trained weights, a run "
+        "to go on from, or none; the configuration's by default",
     )
     add("--schedule", help="stages, such as w32a32,w1a2,w1a1")
     add("--epochs", type=float, metavar="N", help="of every stage")

@@ -11,14 +11,18 @@ from edgebert.config import Config, to_dict
 from edgebert.data import Example
 from edgebert.errors import UserError
 from edgebert.inputs import Inputs
-from edgebert.rundir import RunFolder, RunInfo, Sentence
+from edgebert.rundir import Earlier, RunFolder, RunInfo, Sentence
 
 PACKAGES = ("edgebert", "torch", "brevitas", "accelerate", "transformers", "tokenizers", "numpy")
 SENTENCES = 16
 
 
 def run_info(
-    inputs: Inputs, data: str | Path | None, init: str | None, max_steps: int | None
+    inputs: Inputs,
+    data: str | Path | None,
+    init: str | None,
+    max_steps: int | None,
+    earlier: Earlier | None = None,
 ) -> RunInfo:
     """What run.json says of a run that starts now. No path of this machine is in it."""
     local = init is not None and Path(init).is_dir()
@@ -32,6 +36,7 @@ def run_info(
         init=Path(init).resolve().name if init and local else init,
         max_steps=max_steps,
         versions=versions(),
+        earlier=earlier,
     )
 
 
@@ -50,10 +55,15 @@ def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
         ("--task", before.task, info.task),
         ("--init", before.init, info.init),
         ("--max-steps", before.max_steps, info.max_steps),
+        ("the model of --init", _start(before), _start(info)),
         *differences(folder.read_config(), config),
         ("--data", before.data_sha256[:12], info.data_sha256[:12]),
     ]
     require_equal(pairs)
+
+
+def _start(info: RunInfo) -> str | None:
+    return info.earlier.checkpoint_sha256[:12] if info.earlier else None
 
 
 def require_equal(pairs: Iterable[tuple[str, Any, Any]]) -> None:

@@ -1,9 +1,9 @@
 """The folder of a training run: what is in it, how it begins, and how it is read.
 
-    config.yaml  run.json  tokenizer/  metrics.jsonl  tensorboard/
-    sentences.json                              a few dev sentences, for golden vectors
-    stage-NAME/model.safetensors, stage.json    the chosen model of each finished stage
-    checkpoint/                                 where an unfinished run goes on
+config.yaml  run.json  tokenizer/  metrics.jsonl  tensorboard/
+sentences.json                              a few dev sentences, for golden vectors
+stage-NAME/model.safetensors, stage.json    the chosen model of each finished stage
+checkpoint/                                 where an unfinished run goes on
 """
 
 import hashlib
@@ -45,6 +45,15 @@ Sentence = tuple[str, str | None]  # text, text_b
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The run that a run goes on from, and what went before that one."""
+
+    checkpoint_sha256: str  # of its last stage
+    stages: Mapping[str, Mapping[str, float]]  # metrics on dev of each stage
+    seconds: float  # of optimization
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """What a run was started with, beside its configuration (run.json)."""
 
@@ -58,6 +67,7 @@ class RunInfo:
     max_steps: int | None  # of each stage
     status: str = "running"  # running | interrupted | done
     versions: Mapping[str, str] = field(default_factory=dict)
+    earlier: Earlier | None = None  # where --init is a run
 
     @property
     def outputs(self) -> int:
@@ -148,7 +158,9 @@ class RunFolder:
                     f"{self.path / name}: expected the file that run.json names, got another "
                     "content (sha256); restore it, or train again with --force"
                 )
-        values = {f.name: record[f.name] for f in fields(RunInfo)}
+        values = {f.name: record[f.name] for f in fields(RunInfo) if f.name in record}
+        if values.get("earlier"):
+            values["earlier"] = Earlier(**values["earlier"])
         return RunInfo(**{**values, "labels": tuple(values["labels"])})
 
     def read_config(self) -> Config:
@@ -172,6 +184,14 @@ class RunFolder:
         result = StageResult(**{**asdict(result), "checkpoint_sha256": sha256})
         write_record(folder / "stage.json", asdict(result))
         return result
+
+    def seconds(self) -> float:
+        """Optimization time of all stages, from the log."""
+        last: dict[str, float] = {}
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            last[entry["stage"]] = entry["seconds"]
+        return sum(last.values())
 
     def read_stage(self, bits: Bits) -> StageResult:
         """The result of a finished stage."""

@@ -52,6 +52,7 @@ class Stage:
     ) -> None:
         """first_step: steps of all stages before, for the log."""
         self.context, self.index, self.bits = context, index, bits
+        self.number = context.number(index)
         self.model, self.teacher, self.first_step = model, teacher, first_step
         accelerator, train = context.accelerator, context.config.train
         self.deploy = model.deploy
@@ -61,7 +62,7 @@ class Stage:
         self.batches = Batches(
             split,
             train.batch_size,
-            mix(train.seed, index),
+            mix(train.seed, self.number),
             accelerator.num_processes,
             accelerator.process_index,
         )
@@ -168,7 +169,7 @@ class Stage:
         begin = time.perf_counter()
         train, accelerator = self.context.config.train, self.context.accelerator
         # A seed per step: dropout needs no generator state to be saved, whatever the device.
-        torch.manual_seed(mix(train.seed, self.index, self.step, accelerator.process_index))
+        torch.manual_seed(mix(train.seed, self.number, self.step, accelerator.process_index))
         set_lr(self.optimizer, self.lr * lr_at(self.step, self.total, train.warmup))
         everyone, mine = self.batches.at(self.step)
         loss = self._compute_loss(mine, self.batches.counts(everyone))

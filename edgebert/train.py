@@ -11,6 +11,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from edgebert import native
 from edgebert.config import Config, parse_schedule
 from edgebert.context import Context, Interrupted, stop_signal
+from edgebert.earlier import load_start
 from edgebert.errors import UserError
 from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
@@ -54,10 +55,11 @@ def train(
         say, progress = _silent, False
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
-    info = run_info(inputs, data, init, max_steps)
+    start = load_start(init, inputs)
+    info = run_info(inputs, data, init, max_steps, start.record if start else None)
     name = config.distill.teacher
     teacher = None if name is None else load_teacher(name, inputs)
-    first = None if resume else _first_model(config, inputs, init)
+    first = None if resume or start else _first_model(config, inputs, init)
     folder = RunFolder(out)
     if resume:
         check_same(folder, config, info)
@@ -70,6 +72,7 @@ def train(
         stop_signal() as stop,
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
+        context = replace(context, start=start)
         if teacher is not None:
             split, precision = inputs.train_and_text, config.train.precision
             soft = soft_labels(teacher, split, accelerator, progress, precision)
@@ -113,7 +116,9 @@ def _run_stages(
     for index, bits in enumerate(schedule):
         here = stage_steps(config.train, bits, len(context.split(index)), context.max_steps)
         if index >= begin:
-            teacher = folder.load_stage(schedule[index - 1], config, info) if index else None
+            teacher = context.start.model if context.start else None
+            if index:
+                teacher = folder.load_stage(schedule[index - 1], config, info)
             if teacher is None:
                 student = first or _first_model(config, context.inputs, init)
             else:

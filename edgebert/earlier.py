@@ -1,0 +1,61 @@
+"""A finished run that another one goes on from: `--init RUN`.
+
+Its last stage is start and teacher of the new run's first stage, as if the schedule went on.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgebert.config import parse_schedule
+from edgebert.errors import UserError
+from edgebert.inputs import Inputs
+from edgebert.model import BinaryBert
+from edgebert.rundir import Earlier, RunFolder, is_run
+
+
+@dataclass(frozen=True)
+class Start:
+    """The last stage's model, with the arithmetic of the run that goes on, and its record."""
+
+    model: BinaryBert
+    record: Earlier
+
+
+def load_start(init: str | None, inputs: Inputs) -> Start | None:
+    """Load the run `init`, whose sizes and labels have to be those of `inputs`; None if it is none.
+
+    Raises UserError, naming the first difference.
+    """
+    if init is None or not is_run(Path(init)):
+        return None
+    folder, ours = RunFolder(Path(init)), inputs.config
+    info, config = folder.read_info(), folder.read_config()
+    sizes = {f"model.{name}": value for name, value in asdict(config.model).items()}
+    del sizes["model.dropout"]  # of full-precision training, which is over
+    for what, theirs, here in (
+        *(
+            (key, value, getattr(ours.model, key.removeprefix("model.")))
+            for key, value in sizes.items()
+        ),
+        ("labels", ", ".join(info.labels), ", ".join(inputs.task.labels)),
+    ):
+        if theirs != here:
+            raise UserError(
+                f"--init {init}: expected {what} = {theirs} as it was trained with, got {here}; "
+                "choose the same --config and --task, or another --init"
+            )
+    done = parse_schedule(config.train.schedule)
+    if parse_schedule(ours.train.schedule)[0].weight == 32:
+        raise UserError(
+            f"--init {init}: expected a schedule that goes on from its {done[-1].name}, got "
+            f"{ours.train.schedule}; give one of quantized stages, such as --schedule w1a2,w1a1"
+        )
+    stages = {bits.name: folder.read_stage(bits) for bits in done}
+    before = info.earlier.stages if info.earlier else {}
+    seconds = info.earlier.seconds if info.earlier else 0.0
+    record = Earlier(
+        checkpoint_sha256=stages[done[-1].name].checkpoint_sha256,
+        stages={**before, **{name: result.metrics for name, result in stages.items()}},
+        seconds=round(seconds + folder.seconds(), 3),
+    )
+    return Start(folder.load_stage(done[-1], ours, info), record)
