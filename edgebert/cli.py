@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("train", "train every stage of a schedule", _add_train, _train),
         (
             "pretrain",
-            "distil a full-precision encoder on plain text, to start from with train --init",
+            "distil an encoder on plain text, down to one bit, to start from with train --init",
             _add_pretrain,
             _pretrain,
         ),
@@ -245,7 +245,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         default="minilm",
         metavar="SOURCE",
-        help="minilm (default), a folder or a hub id of a pre-trained BERT",
+        help="minilm (default), an encoder of the zoo, a folder or a hub id of a pre-trained BERT",
     )
     add(
         "--text",
@@ -260,9 +260,15 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the task's files; without --task, of GLUE tasks, all of which are taken",
     )
-    add("--epochs", type=float, metavar="N", help="over the text")
-    add("--max-steps", type=int, metavar="N", help="at most N optimizer steps")
-    add("--max-hours", type=float, metavar="X", help="at most X hours, the learning rate with them")
+    add("--schedule", metavar="STAGES", help="w32a32 (default), or such as w32a32,w1a1 or w1a1")
+    add("--epochs", type=float, metavar="N", help="over the text, in each stage")
+    add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in each stage")
+    add(
+        "--max-hours",
+        type=float,
+        metavar="X",
+        help="at most X hours, shared equally by the stages; the learning rate follows the time",
+    )
     add("--batch-size", type=int, metavar="N", help="sentences a step")
     add("--lr", type=float, metavar="X", help="peak learning rate")
     add("--seed", type=int, metavar="N")

@@ -77,7 +77,8 @@ def pretrain(options: argparse.Namespace) -> int:
     """`edgebert pretrain`."""
     from edgebert.pretrain import pretrain
 
-    sections = {"epochs": "pretrain", "batch_size": "pretrain", "lr": "pretrain", "seed": "train"}
+    keys = ("schedule", "epochs", "batch_size", "lr")
+    sections = dict.fromkeys(keys, "pretrain") | {"seed": "train"}
     result = pretrain(
         load_config(options.config, overrides(options, sections)),
         options.out,
@@ -92,9 +93,13 @@ def pretrain(options: argparse.Namespace) -> int:
         max_hours=options.max_hours,
         say=say,
     )
-    header = [options.out, "steps", "hours", *result.losses]
-    figures = [f"{value:.4f}" for value in result.losses.values()]
-    print_table(header, [["", str(result.step), f"{result.seconds / 3600:.2f}", *figures]])
+    rows = [
+        [name, str(s.step), f"{s.seconds / 3600:.2f}", *(f"{v:.4f}" for v in s.losses.values())]
+        for name, s in result.stages.items()
+        if s.losses
+    ]
+    last = list(result.stages.values())[-1]
+    print_table(["stage", "steps", "hours", *last.losses], rows)
     return 0
 
 

@@ -123,13 +123,15 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Distillation of a full-precision encoder on plain text, before any task (`pretrain`).
+    """Distillation of an encoder on plain text, before any task (`pretrain`).
 
-    Weight decay, warm-up, clipping, seed, precision and checkpoints are those of `train`.
+    Weight decay, warm-up, clipping, seed, precision and checkpoints are those of `train`; per-stage
+    values as there.
     """
 
-    epochs: float = 10.0
-    lr: float = 1e-3
+    schedule: str = "w32a32"  # such as w32a32,w1a1; without w32a32 the teacher is that stage
+    epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 10.0})
+    lr: Mapping[str, float] = field(default_factory=lambda: {"default": 1e-3})
     batch_size: int = 64
     dropout: float = 0.0
     relations: float = 1.0  # weights of the losses: Q-Q, K-K, V-V relations of the last layers
@@ -139,7 +141,14 @@ class PretrainConfig:
     relation_heads: int = 16  # divides the widths of student and teacher
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "lr", "batch_size", "relation_heads"):
+        if any(bits.weight == 32 for bits in parse_schedule(self.schedule)[1:]):
+            raise UserError(
+                "config pretrain.schedule: expected w32a32 first or not at all, got "
+                f"{self.schedule!r}"
+            )
+        for name in ("epochs", "lr"):
+            _stage_keys(f"pretrain.{name}", getattr(self, name))
+        for name in ("batch_size", "relation_heads"):
             _at_least(f"pretrain.{name}", getattr(self, name), 0, above=True)
         weights = {name: getattr(self, name) for name in PRETRAIN_LOSSES}
         for name, weight in weights.items():

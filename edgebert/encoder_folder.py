@@ -1,8 +1,9 @@
 """The folder of a pre-training: a BERT encoder as transformers saves it, and how it came about.
 
-config.json  model.safetensors     the encoder, written at the end: `--init` and transformers
-vocab.txt  tokenizer_config.json     read them
-pretrain.json  config.yaml         what it was started with
+model.safetensors  config.json     the full-precision encoder: `--init` and transformers read it,
+vocab.txt  tokenizer_config.json     once config.json is there, which is written last
+w1a1.safetensors                   each quantized stage: its BinaryBert without the classifier
+pretrain.json  config.yaml         what it was started with, and the hashes of these files
 metrics.jsonl  tensorboard/  checkpoint/
 """
 
@@ -10,19 +11,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from edgebert.checkpoint import (
     CheckpointFolder,
+    load_tensors,
     new_folder,
     read_record,
     save_tensors,
     write_atomic,
     write_record,
 )
-from edgebert.config import Config, ModelConfig, from_dict, to_dict
+from edgebert.config import Bits, Config, ModelConfig, from_dict, to_dict
 from edgebert.errors import UserError
 from edgebert.tokenizer import Tokenizer
 
@@ -32,6 +34,18 @@ if TYPE_CHECKING:
 RECORD = "pretrain.json"
 MODEL = "model.safetensors"
 FORMAT = 1
+FULL = Bits(32, 32)
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """How far a stage of a pre-training came, and what it learned from."""
+
+    teacher: str
+    step: int = 0
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)  # the last logged
+    sha256: str | None = None  # of its file, once it is finished
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,23 @@ class PretrainInfo:
     max_steps: int | None
     max_hours: float | None
     status: str = "running"  # running | interrupted | done
-    step: int = 0
-    seconds: float = 0.0
-    losses: Mapping[str, float] = field(default_factory=dict)  # the last logged
-    model_sha256: str | None = None
+    stages: Mapping[str, StageInfo] = field(default_factory=dict)  # by name, in their order
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "PretrainInfo":
+        """From plain data, such as asdict gives."""
+        values = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        if "stages" not in record:  # of a time when there was one
+            names = ("teacher", "step", "seconds", "losses")
+            stage = {name: record[name] for name in names} | {"sha256": record["model_sha256"]}
+            values["stages"] = {FULL.name: stage}
+        stages = {name: StageInfo(**stage) for name, stage in values["stages"].items()}
+        return cls(**{**values, "sources": tuple(values["sources"]), "stages": stages})
+
+    def with_stage(self, bits: Bits, stage: StageInfo) -> "PretrainInfo":
+        """The same with a stage added or replaced."""
+        return replace(self, stages={**self.stages, bits.name: stage})
 
 
 class EncoderFolder:
@@ -89,23 +115,39 @@ class EncoderFolder:
                 f"{self.path}: expected a pre-training of format {FORMAT}, got "
                 f"{record.get('format')}; use the version of edgebert that wrote it"
             )
-        values = {f.name: record[f.name] for f in fields(PretrainInfo)}
-        return PretrainInfo(**{**values, "sources": tuple(values["sources"])})
+        return PretrainInfo.from_record(record)
 
     def read_config(self) -> Config:
         """The configuration of the pre-training."""
         return from_dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
 
-    def write_encoder(
-        self, tensors: Mapping[str, "Tensor"], model: ModelConfig, info: PretrainInfo, pad_id: int
+    def write_stage(
+        self, bits: Bits, tensors: Mapping[str, "Tensor"], info: PretrainInfo, stage: StageInfo
     ) -> PretrainInfo:
-        """Save the encoder, in BERT's names, and say that it is done."""
-        sha256 = save_tensors(self.path / MODEL, tensors, {"format": "pt"})
-        content = json.dumps(bert_config(model, pad_id), indent=2) + "\n"
-        write_atomic(self.path / "config.json", content.encode())
-        info = replace(info, status="done", model_sha256=sha256)
+        """Save a finished stage: of full precision in BERT's names, else in BinaryBert's."""
+        sha256 = save_tensors(self.path / stage_file(bits), tensors, {"format": "pt"})
+        info = info.with_stage(bits, replace(stage, sha256=sha256))
         self.write_info(info)
         return info
+
+    def load_stage(self, bits: Bits, info: PretrainInfo) -> dict[str, "Tensor"]:
+        """What `write_stage` saved. Raises UserError unless the file is the one that info names."""
+        sha256 = info.stages[bits.name].sha256
+        assert sha256 is not None
+        return load_tensors(self.path / stage_file(bits), sha256)
+
+    def finish(self, model: ModelConfig, info: PretrainInfo, pad_id: int) -> PretrainInfo:
+        """Let the encoder be read, and say that it is done."""
+        content = json.dumps(bert_config(model, pad_id), indent=2) + "\n"
+        write_atomic(self.path / "config.json", content.encode())
+        info = replace(info, status="done")
+        self.write_info(info)
+        return info
+
+
+def stage_file(bits: Bits) -> str:
+    """The name of a stage's file."""
+    return MODEL if bits == FULL else f"{bits.name}.safetensors"
 
 
 def bert_config(model: ModelConfig, pad_id: int) -> dict[str, object]:

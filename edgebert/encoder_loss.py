@@ -53,6 +53,24 @@ class Recorder:
         self._found[name] = output
 
 
+class Identity(nn.Module):
+    """Leaves a student's states as they are, and knows the variance of its teacher's."""
+
+    variance: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("variance", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    @torch.no_grad()
+    def fit(self, student: Tensor, teacher: Tensor) -> None:
+        """Take the variance of some states: (tokens, student), (tokens, teacher)."""
+        self.variance.copy_(_variance(teacher))
+
+
 class Projection(nn.Linear):
     """Maps a student's states to a teacher's, and knows the variance of those."""
 
@@ -66,15 +84,15 @@ class Projection(nn.Linear):
     def fit(self, student: Tensor, teacher: Tensor) -> None:
         """Begin with the least-squares map of some states: (tokens, student), (tokens, teacher)."""
         fit(self, student, teacher)
-        centred = teacher - teacher.mean(0)
-        self.variance.copy_(centred.square().mean().clamp(min=1e-12))
+        self.variance.copy_(_variance(teacher))
 
 
 class EncoderDistiller(nn.Module):
     """A student with its projections, and the losses against a teacher's results.
 
     The student's classifier, of as many outputs as the teacher is wide, predicts the teacher's
-    sentence embedding; neither it nor the projections outlive the distillation.
+    sentence embedding; neither it nor the projections outlive the distillation. A quantized
+    student has its teacher's layers and width, so its states are compared as they are.
     """
 
     def __init__(self, student: BinaryBert, layers: int, width: int, config: PretrainConfig):
@@ -85,8 +103,10 @@ class EncoderDistiller(nn.Module):
         # Hidden state 0 is the embedding; state i is what layer i gives, counted from 1.
         count = student.config.layers
         self.states = [0, *(layer + 1 for layer in chosen_layers(count, layers))]
-        hidden = student.config.hidden
-        self.projections = nn.ModuleList(Projection(hidden, width) for _ in self.states)
+        hidden, learned = student.config.hidden, student.bits.weight == 32
+        self.projections = nn.ModuleList(
+            Projection(hidden, width) if learned else Identity() for _ in self.states
+        )
 
     def fit(
         self, students: Sequence[Encoded], teachers: Sequence[Encoded], masks: Sequence[Tensor]
@@ -100,9 +120,9 @@ class EncoderDistiller(nn.Module):
             x, y = (torch.cat(side) for side in zip(*pairs, strict=True))
             self.projection(i).fit(x, y)
 
-    def projection(self, i: int) -> Projection:
+    def projection(self, i: int) -> Projection | Identity:
         """From the student's hidden state i."""
-        return cast(Projection, self.projections[i])
+        return cast(Projection | Identity, self.projections[i])
 
     def losses(self, ours: Encoded, theirs: Encoded, mask: Tensor) -> dict[str, Tensor]:
         """The losses of weight above 0 by name, unweighted."""
@@ -158,7 +178,7 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor, heads: int) ->
 
 
 def projected_loss(
-    projection: Projection, student: Tensor, teacher: Tensor, mask: Tensor
+    projection: Projection | Identity, student: Tensor, teacher: Tensor, mask: Tensor
 ) -> Tensor:
     """Mean squared error of projected states, (batch, tokens, width), by the teacher's variance.
 
@@ -178,6 +198,12 @@ def sentence_loss(student: Tensor, states: Tensor, mask: Tensor) -> Tensor:
     real = mask.unsqueeze(-1)
     mean = (states.float() * real).sum(1) / real.sum(1)
     return 1 - F.cosine_similarity(student.float(), mean, dim=-1).mean()
+
+
+def _variance(states: Tensor) -> Tensor:
+    """Of (tokens, width), about each channel's mean."""
+    centred = states - states.mean(0)
+    return centred.square().mean().clamp(min=1e-12)
 
 
 def _log_relations(x: Tensor, real: Tensor, heads: int) -> Tensor:

@@ -103,9 +103,8 @@ def load_encoder(source: str, max_tokens: int, option: str) -> "BinaryBert":
         layer_norm_eps=config.layer_norm_eps,
     )
     model = BinaryBert(sizes, ArithmeticConfig(), 1, Bits(32, 32))
-    with torch.no_grad():
-        _check_copy(model, source, config, option)
-        _copy(model, state, list(range(sizes.layers)))
+    _check_copy(model, source, config, option)
+    load_encoder_state(model, state)
     return model.eval().requires_grad_(False)
 
 
@@ -126,6 +125,23 @@ def encoder_state(model: "BinaryBert") -> State:
         for name, module in names.items()
         for kind, parameter in module.named_parameters(recurse=False)
     }
+
+
+@torch.no_grad()
+def load_encoder_state(model: "BinaryBert", state: State) -> None:
+    """Copy what `encoder_state` gave into a model of as many layers."""
+    _copy(model, state, list(range(len(model.layers))))
+
+
+def quantized_state(model: "BinaryBert") -> State:
+    """All of a model but its classifier, in BinaryBert's names."""
+    state = model.state_dict()
+    return {name: state[name] for name in state if not name.startswith("classifier.")}
+
+
+def load_quantized_state(model: "BinaryBert", state: State) -> None:
+    """Copy what `quantized_state` gave into a model of the same bits; the classifier stays."""
+    model.load_state_dict({**model.state_dict(), **state})
 
 
 def load_bert(source: str, option: str = "--init") -> tuple[State, Any]:

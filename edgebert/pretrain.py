@@ -1,4 +1,8 @@
-"""Pre-training: a full-precision encoder learns from a larger one on plain text, without labels."""
+"""Pre-training: encoders learn from a larger one on plain text, without labels.
+
+The stage w32a32 learns from the teacher, of whatever sizes; a quantized stage from the
+full-precision encoder of its own sizes: the stage w32a32, or the teacher where there is none.
+"""
 
 import hashlib
 import json
@@ -9,22 +13,38 @@ from pathlib import Path
 import torch
 
 from edgebert.batches import encode_split
-from edgebert.config import Bits, Config
-from edgebert.context import stop_signal
+from edgebert.config import Bits, Config, parse_schedule, stage_value
+from edgebert.context import Interrupted, stop_signal
 from edgebert.corpus import Text, read_text
-from edgebert.encoder_folder import EncoderFolder, PretrainInfo, check_new
+from edgebert.encoder_folder import (
+    FULL,
+    EncoderFolder,
+    PretrainInfo,
+    StageInfo,
+    check_new,
+    is_pretraining,
+)
 from edgebert.encoder_loss import EncoderDistiller
 from edgebert.errors import UserError
-from edgebert.init import init_tokenizer, initialise, load_encoder
+from edgebert.feed import mix
+from edgebert.init import (
+    encoder_state,
+    init_tokenizer,
+    initialise,
+    load_encoder,
+    load_encoder_state,
+    load_quantized_state,
+)
 from edgebert.inputs import say_truncated
-from edgebert.model import BinaryBert
+from edgebert.model import BinaryBert, next_stage
 from edgebert.narrow import is_narrower
 from edgebert.pretrainer import Pretrainer
 from edgebert.provenance import differences, require_equal, versions
 from edgebert.train import make_accelerator
 from edgebert.trainlog import TrainLog
+from edgebert.zoo.encoders import local_encoder
 
-FULL = Bits(32, 32)
+SIZES = ("layers", "hidden", "heads", "ffn", "activation", "layer_norm_eps")
 
 
 def pretrain(
@@ -43,11 +63,12 @@ def pretrain(
     progress: bool = True,
     say: Callable[[str], None] = lambda message: None,
 ) -> PretrainInfo:
-    """Distil an encoder of `config.model` from a pre-trained one into the folder `out`.
+    """Distil the stages of `config.pretrain.schedule` into the folder `out`.
 
-    teacher: minilm, a folder or a hub id. text, task, data: as of `corpus.read_text`.
-    max_steps: at most so many optimizer steps. max_hours: at most so long; then the learning rate
-    follows the time that has passed, so the weights depend on the machine.
+    teacher: minilm, an encoder of the zoo, a folder or a hub id. text, task, data: as of
+    `corpus.read_text`. max_steps: at most so many optimizer steps in each stage. max_hours: at most
+    so long, an equal share for each stage; then the learning rate follows the time that has passed,
+    so the weights depend on the machine.
     Raises UserError for what the user can mend, and Interrupted after Ctrl-C or SIGTERM, with a
     checkpoint saved.
     """
@@ -63,8 +84,14 @@ def pretrain(
             f"pretrain: expected one process, got {accelerator.num_processes}; start it without "
             "torchrun"
         )
+    schedule = parse_schedule(config.pretrain.schedule)
+    for bits in schedule:  # or there is an error
+        stage_value(config.pretrain.epochs, bits), stage_value(config.pretrain.lr, bits)
+    torch.manual_seed(config.train.seed)  # of a pooler, where the teacher has none
     source = load_encoder(teacher, config.model.max_tokens, "--teacher")
     _check_widths(config, source, teacher)
+    if schedule[0] != FULL:
+        _check_sizes(config, source, teacher)
     tokenizer = init_tokenizer(teacher, config.model.max_tokens, "--teacher")
     config = replace(config, model=replace(config.model, vocab=len(tokenizer.vocab)))
     found = read_text(text, task, data)
@@ -79,19 +106,43 @@ def pretrain(
         if before.status == "done":
             say("nothing to do: the encoder is trained")
             return before
-    model = _student(config, source, teacher, say)
+        info = replace(info, stages=before.stages)
+    if schedule[0] != FULL and FULL.name not in info.stages:
+        info = folder.write_stage(FULL, encoder_state(source), info, _teacher_stage(teacher, info))
+    saved = folder.checkpoint.load_state()
+    begin = saved[0].get("stage", 0) if saved else 0
     with (
         TrainLog(folder.metrics, folder.tensorboard, True) as log,
         stop_signal() as stop,
     ):
-        trainer = Pretrainer(config, model, source, split, info, folder, log, accelerator.device)
-        return trainer.run(stop, progress)
+        for index, bits in list(enumerate(schedule))[begin:]:
+            name = info.teacher if bits == FULL else FULL.name
+            info = info.with_stage(bits, info.stages.get(bits.name, StageInfo(name)))
+            if bits == FULL:
+                learner, student = source, _first_student(config, source, teacher, say)
+            else:
+                learner = _load_stage(folder, info, config, FULL)
+                previous = schedule[index - 1] if index else FULL
+                student = next_stage(_load_stage(folder, info, config, previous), bits)
+            c = learner.config
+            model = EncoderDistiller(student, c.layers, c.hidden, config.pretrain)
+            trainer = Pretrainer(
+                config, index, model, learner, split, info, folder, log, accelerator.device
+            )
+            info = trainer.run(stop, progress, saved)
+            saved = None
+            if stop() and index + 1 < len(schedule):
+                folder.write_info(replace(info, status="interrupted"))
+                raise Interrupted(
+                    f"stopped at the end of {bits.name}; go on with --resume --out {out}"
+                )
+    return folder.finish(config.model, info, split.pad_id)
 
 
-def _student(
+def _first_student(
     config: Config, source: BinaryBert, teacher: str, say: Callable[[str], None]
-) -> EncoderDistiller:
-    """The model to train. One that is narrower than its teacher gets its start from the text."""
+) -> BinaryBert:
+    """The full-precision start. One that is narrower than its teacher gets it from the text."""
     torch.manual_seed(config.train.seed)
     sizes = replace(config.model, dropout=config.pretrain.dropout)
     width, layers = source.config.hidden, source.config.layers
@@ -100,7 +151,27 @@ def _student(
         initialise(student, teacher)
     elif not is_narrower(sizes, source.config):
         say(f"note: the start is random, since {teacher} has {layers} layers of width {width}")
-    return EncoderDistiller(student, layers, width, config.pretrain)
+    return student
+
+
+def _load_stage(
+    folder: EncoderFolder, info: PretrainInfo, config: Config, bits: Bits
+) -> BinaryBert:
+    """A finished stage's model; its classifier, of as many outputs as it is wide, is random."""
+    torch.manual_seed(mix(config.train.seed, bits.activation))
+    sizes = replace(config.model, dropout=0.0)
+    model = BinaryBert(sizes, config.arithmetic, sizes.hidden, bits)
+    state = folder.load_stage(bits, info)
+    load_encoder_state(model, state) if bits == FULL else load_quantized_state(model, state)
+    return model
+
+
+def _teacher_stage(teacher: str, info: PretrainInfo) -> StageInfo:
+    """What the full-precision stage's record says where the teacher is that stage."""
+    folder = Path(local_encoder(teacher))
+    if not is_pretraining(folder):
+        return StageInfo(info.teacher)
+    return EncoderFolder(folder).read_info().stages[FULL.name]
 
 
 def _info(teacher: str, text: Text, max_steps: int | None, max_hours: float | None) -> PretrainInfo:
@@ -136,6 +207,17 @@ def _check_widths(config: Config, source: BinaryBert, teacher: str) -> None:
             raise UserError(
                 f"pretrain.relation_heads: expected a divisor of the width {width} of {what}, got "
                 f"{heads}; set it to one of both widths"
+            )
+
+
+def _check_sizes(config: Config, source: BinaryBert, teacher: str) -> None:
+    for name in SIZES:
+        theirs, ours = getattr(source.config, name), getattr(config.model, name)
+        if theirs != ours:
+            raise UserError(
+                f"--teacher {teacher}: expected model.{name} = {ours} of a schedule that begins "
+                f"quantized, got {theirs}; choose another teacher, or begin pretrain.schedule with "
+                f"{FULL.name}"
             )
 
 

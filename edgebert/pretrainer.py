@@ -1,4 +1,4 @@
-"""The loop of a pre-training: steps, log, checkpoints, and the encoder at the end."""
+"""The loop of one stage of a pre-training: steps, log, checkpoints, and the encoder at the end."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,30 +12,33 @@ from tqdm import tqdm
 
 from edgebert.batches import EncodedSplit
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
-from edgebert.config import Config
+from edgebert.config import Config, parse_schedule, stage_value
 from edgebert.context import Interrupted
-from edgebert.encoder_folder import EncoderFolder, PretrainInfo
+from edgebert.encoder_folder import FULL, EncoderFolder, PretrainInfo, StageInfo
 from edgebert.encoder_loss import EncoderDistiller, Recorder
 from edgebert.errors import UserError
 from edgebert.evaluate import model_inputs
 from edgebert.feed import Batches, mix
-from edgebert.init import encoder_state
+from edgebert.init import encoder_state, quantized_state
 from edgebert.model import BinaryBert
 from edgebert.narrow import is_narrower, narrow
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
+from edgebert.precision import autocast
 from edgebert.trainlog import TrainLog
 
-NAME = "pretrain"  # in the log
+Saved = tuple[Mapping[str, Any], Mapping[str, FileRef]]  # a checkpoint's state and files
+
 LOG_EVERY = 50  # steps
 START_BATCHES = 8  # that the start is fitted to
 
 
 class Pretrainer:
-    """Trains one student on unlabelled text."""
+    """Trains the student of one stage on unlabelled text."""
 
     def __init__(
         self,
         config: Config,
+        index: int,
         model: EncoderDistiller,
         teacher: BinaryBert,
         split: EncodedSplit,
@@ -44,15 +47,20 @@ class Pretrainer:
         log: TrainLog,
         device: torch.device,
     ) -> None:
-        self.config, self.split, self.device = config, split, device
+        """index: of the stage. info: with the stage, and those before it."""
+        self.config, self.index, self.split, self.device = config, index, split, device
         self.info, self.folder, self.log = info, folder, log
         settings = config.pretrain
-        self.batches = Batches(split, settings.batch_size, mix(config.train.seed), 1, 0)
-        steps = max(1, math.ceil(settings.epochs * self.batches.per_epoch))
+        schedule = parse_schedule(settings.schedule)
+        self.bits = schedule[index]
+        self.stage = info.stages[self.bits.name]
+        self.first_step = sum(info.stages[bits.name].step for bits in schedule[:index])
+        self.batches = Batches(split, settings.batch_size, mix(config.train.seed, index), 1, 0)
+        steps = max(1, math.ceil(stage_value(settings.epochs, self.bits) * self.batches.per_epoch))
         self.total = min(steps, info.max_steps or steps)
-        self.limit = math.inf if info.max_hours is None else info.max_hours * 3600
-        precision = config.train.precision
-        self.bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+        hours = math.inf if info.max_hours is None else info.max_hours / len(schedule)
+        self.limit = hours * 3600
+        self.lr = stage_value(settings.lr, self.bits)
         self.model = model.to(device).train()
         self.student = Recorder(model.student)
         self.teacher = Recorder(teacher.to(device).eval().requires_grad_(False))
@@ -61,15 +69,18 @@ class Pretrainer:
         self._sums: dict[str, Tensor] = {}  # of the losses since the last log line
         self._logged = (0, 0.0)  # step and seconds of it
 
-    def run(self, stop: Callable[[], bool], progress: bool) -> PretrainInfo:
-        """Train to the end, from the checkpoint where there is one; the record of the result."""
-        self._start()
+    def run(self, stop: Callable[[], bool], progress: bool, saved: Saved | None) -> PretrainInfo:
+        """Train to the stage's end; the record with its result, which is in the folder.
+
+        saved: a checkpoint of the stage, or of the end of the one before.
+        """
+        self._start(saved)
         every = self.config.train.checkpoint_every
         mark = perf_counter()
         with tqdm(
             total=self.total,
             initial=self.step,
-            desc=NAME,
+            desc=self.bits.name,
             unit="step",
             disable=None if progress else True,
         ) as bar:
@@ -95,6 +106,7 @@ class Pretrainer:
     def save(self) -> None:
         """Save a checkpoint, from which training goes on as if it had never stopped."""
         state = {
+            "stage": self.index,
             "step": self.step,
             "seconds": round(self.seconds, 3),
             "log_bytes": self.log.size,
@@ -103,28 +115,35 @@ class Pretrainer:
             "model": self.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
         }
-        self.folder.checkpoint.save(state, content, str(self.step))
+        self.folder.checkpoint.save(state, content, f"{self.bits.name}-{self.step}")
 
-    def _start(self) -> None:
-        saved = self.folder.checkpoint.load_state()
+    def _start(self, saved: Saved | None) -> None:
         if saved:
-            self.model.load_state_dict(self.folder.checkpoint.load_tensors(saved[1]["model"]))
-            self.step, self.seconds = saved[0]["step"], saved[0]["seconds"]
-            self._logged = (self.step, self.seconds)
-            self.log.rewind(saved[0]["log_bytes"], self.step)
+            self.log.rewind(saved[0]["log_bytes"], self.first_step + saved[0]["step"])
+        resumed = saved if saved and saved[0]["step"] else None
+        if resumed:
+            self._restore(*resumed)
         else:
             self._fit()
         use_sparse_table(self.model.student.word, 1)
+        # Loading a state makes Brevitas replace the scales' parameters, so it comes first.
         self.optimizer = make_optimizer(self.model, self.config.train)
-        if saved:
-            tensors = self.folder.checkpoint.load_tensors(saved[1]["optimizer"])
+        if resumed:
+            tensors = self.folder.checkpoint.load_tensors(resumed[1]["optimizer"])
             load_optimizer(self.optimizer, tensors)
+
+    def _restore(self, state: Mapping[str, Any], files: Mapping[str, FileRef]) -> None:
+        self.model.load_state_dict(self.folder.checkpoint.load_tensors(files["model"]))
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._logged = (self.step, self.seconds)
 
     @torch.no_grad()
     def _fit(self) -> None:
-        """Let a narrower student and the projections begin as the best ones of some text."""
+        """Let a narrower student, scales and projections begin as the best ones of some text."""
         count = min(START_BATCHES, self.batches.per_epoch)
         inputs = [self._inputs(step) for step in range(count)]
+        if self.bits != FULL:
+            self.student(inputs[0])  # in training mode, it sets the activation scales
         self.model.eval()
         student, teacher = self.student.model, self.teacher.model
         if is_narrower(student.config, teacher.config):
@@ -134,14 +153,14 @@ class Pretrainer:
         self.model.train()
 
     def _optimize(self) -> None:
-        train, settings = self.config.train, self.config.pretrain
+        train = self.config.train
         # A seed per step: dropout needs no generator state to be saved, whatever the device.
-        torch.manual_seed(mix(train.seed, 0, self.step))
-        set_lr(self.optimizer, settings.lr * lr_at(self.position, self.total, train.warmup))
+        torch.manual_seed(mix(train.seed, self.index, self.step))
+        set_lr(self.optimizer, self.lr * lr_at(self.position, self.total, train.warmup))
         inputs = self._inputs(self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            with torch.no_grad():
-                theirs = self.teacher(inputs)
+        with torch.no_grad(), autocast(train.precision, self.device, self.teacher.model):
+            theirs = self.teacher(inputs)
+        with autocast(train.precision, self.device, self.student.model):
             losses = self.model.losses(self.student(inputs), theirs, inputs[2])
         total = self.model.total(losses)
         total.backward()
@@ -162,33 +181,37 @@ class Pretrainer:
         means = {name: float(value) / steps for name, value in self._sums.items()}
         if not math.isfinite(means["loss"]):
             raise UserError(
-                f"step {self.step}: expected a finite loss, got {means['loss']}; train with a "
-                "smaller --lr, or --set train.precision=fp32"
+                f"{self.bits.name}, step {self.step}: expected a finite loss, got "
+                f"{means['loss']}; train with a smaller --lr, or --set train.precision=fp32"
             )
         speed = steps * self.config.pretrain.batch_size / (self.seconds - seconds)
-        self.info = replace(self.info, losses=means)
+        self.stage = replace(self.stage, losses=means)
         self._sums, self._logged = {}, (self.step, self.seconds)
         bar.set_postfix({name: f"{value:.4f}" for name, value in means.items()})
         position = min(self.position, self.total - 1)
-        lr = self.config.pretrain.lr * lr_at(position, self.total, self.config.train.warmup)
+        lr = self.lr * lr_at(position, self.total, self.config.train.warmup)
         values = {**means, "lr": lr, "sentences_per_second": round(speed, 1)}
         timed = {**values, "seconds": round(self.seconds, 3)}
-        self.log.write(NAME, self.step, self.step, timed)
+        self.log.write(self.bits.name, self.step, self.first_step + self.step, timed)
 
     def _finish(self) -> PretrainInfo:
         """Write the encoder; the checkpoint, three times as large, has then done its service."""
-        tensors, sizes = encoder_state(self.model.student), self.config.model
-        info = self.folder.write_encoder(tensors, sizes, self._info("done"), self.split.pad_id)
-        self.folder.checkpoint.save({"step": self.step}, {}, "")
+        student = self.model.student
+        tensors = encoder_state(student) if self.bits == FULL else quantized_state(student)
+        info = self.folder.write_stage(self.bits, tensors, self.info, self._reached())
+        state = {"stage": self.index + 1, "step": 0, "log_bytes": self.log.size}
+        self.folder.checkpoint.save(state, {}, "")
         return info
 
     def _interrupt(self) -> None:
         self.save()
-        self.folder.write_info(self._info("interrupted"))
+        info = self.info.with_stage(self.bits, self._reached())
+        self.folder.write_info(replace(info, status="interrupted"))
         raise Interrupted(
-            f"stopped at step {self.step}; go on with --resume --out {self.folder.path}"
+            f"stopped at step {self.step} of {self.bits.name}; go on with --resume --out "
+            f"{self.folder.path}"
         )
 
-    def _info(self, status: str) -> PretrainInfo:
-        seconds = round(self.seconds, 3)
-        return replace(self.info, status=status, step=self.step, seconds=seconds)
+    def _reached(self) -> StageInfo:
+        """How far the stage came."""
+        return replace(self.stage, step=self.step, seconds=round(self.seconds, 3))

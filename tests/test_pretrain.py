@@ -81,8 +81,9 @@ def test_every_loss_falls(done: Path) -> None:
     for name in ("loss", "relations", "hidden", "embedding", "sentence"):
         assert last[name] < first[name], name
     info = EncoderFolder(done).read_info()
-    assert (info.status, info.step, info.sources) == ("done", 100, ("text.txt",))
-    assert info.losses["loss"] == last["loss"]
+    stage = info.stages["w32a32"]
+    assert (info.status, stage.step, info.sources) == ("done", 100, ("text.txt",))
+    assert stage.losses["loss"] == last["loss"]
 
 
 def test_the_learning_rate_rises_and_falls_to_almost_nothing(done: Path) -> None:
@@ -112,13 +113,14 @@ def test_a_stopped_run_goes_on_to_the_same_encoder(
         )
 
     monkeypatch.setattr(Pretrainer, "_optimize", stopped_at_70)
-    with pytest.raises(Interrupted, match="stopped at step 70; go on with --resume"):
+    with pytest.raises(Interrupted, match="stopped at step 70 of w32a32; go on with --resume"):
         run(resume=False)
     folder = EncoderFolder(tmp_path / "run")
     assert folder.read_info().status == "interrupted" and not (folder.path / "config.json").exists()
     run(resume=True)
     before, after = (EncoderFolder(path).read_info() for path in (done, folder.path))
-    assert after.status == "done" and after.model_sha256 == before.model_sha256
+    assert after.status == "done"
+    assert after.stages["w32a32"].sha256 == before.stages["w32a32"].sha256
     assert [line["step"] for line in logged(folder.path)] == [50, 100]
 
 
@@ -186,7 +188,8 @@ def test_a_bound_in_hours_ends_the_run_with_a_small_learning_rate(
         max_hours=0.9,  # 54 steps
         progress=False,
     )
-    assert (info.step, info.seconds) == (54, 54 * 60)
+    stage = info.stages["w32a32"]
+    assert (stage.step, stage.seconds) == (54, 54 * 60)
     rates = [line["lr"] for line in logged(tmp_path / "run")]
     assert len(rates) == 2 and rates[1] < rates[0] < 2e-3 and rates[1] < 1e-4
 
@@ -282,7 +285,7 @@ def only_dev(tmp: Path) -> list[str]:
         (lambda tmp: ["--max-steps", "0"], "--max-steps: expected a number of 1 or more, got 0"),
         (lambda tmp: ["--set", "pretrain.relation_heads=5"], "expected a divisor of the width 24"),
         (lambda tmp: ["--set", "pretrain.hidden=-1"], "pretrain.hidden: expected a number of at"),
-        (lambda tmp: ["--lr", "0"], "pretrain.lr: expected a number above 0"),
+        (lambda tmp: ["--lr", "0"], "pretrain.lr.default: expected a positive number"),
         (lambda tmp: ["--resume"], "expected the folder of a pre-training, got no such folder"),
         (lambda tmp: ["--out", str(tmp)], "expected a new folder or a pre-training, got other"),
         (lambda tmp: ["--set", "model.max_tokens=17"], "model.max_tokens of at most 16, got 17"),

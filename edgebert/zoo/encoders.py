@@ -129,8 +129,7 @@ def unpack_encoder(encoder: ZooEncoder, out: Path, folder: Path = FOLDER) -> Non
     """
     import safetensors.torch
 
-    from edgebert.checkpoint import save_tensors
-    from edgebert.encoder_folder import MODEL, EncoderFolder, PretrainInfo
+    from edgebert.encoder_folder import FULL, EncoderFolder, PretrainInfo
 
     content = checked_content(folder / f"{encoder.name}.zip", encoder.sha256)
     out.mkdir(parents=True, exist_ok=True)
@@ -139,8 +138,8 @@ def unpack_encoder(encoder: ZooEncoder, out: Path, folder: Path = FOLDER) -> Non
             (out / name).write_bytes(archive.read(name))
         record = json.loads(archive.read("info.json"))
         state = unpack(safetensors.torch.load(archive.read(PACKED)))
-    record["model_sha256"] = save_tensors(out / MODEL, state, {"format": "pt"})
-    EncoderFolder(out).write_info(PretrainInfo(**{**record, "sources": tuple(record["sources"])}))
+    info = PretrainInfo.from_record(record)
+    EncoderFolder(out).write_stage(FULL, state, info, info.stages[FULL.name])
 
 
 def pack(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
@@ -169,17 +168,18 @@ def unpack(packed: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
 
 def zoo_encoder(name: str, source: Path, content: bytes) -> ZooEncoder:
     """The entry of a pre-training that was packed."""
-    from edgebert.encoder_folder import EncoderFolder
+    from edgebert.encoder_folder import FULL, EncoderFolder
 
     info = EncoderFolder(source).read_info()
+    stage = info.stages[FULL.name]
     return ZooEncoder(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
-        teacher=info.teacher,
+        teacher=stage.teacher,
         sources=info.sources,
         sentences=info.sentences,
-        step=info.step,
-        seconds=round(info.seconds),
-        losses={name: round(value, 4) for name, value in info.losses.items()},
+        step=stage.step,
+        seconds=round(stage.seconds),
+        losses={name: round(value, 4) for name, value in stage.losses.items()},
     )
