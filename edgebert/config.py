@@ -86,6 +86,7 @@ class TrainConfig:
     schedule: str = "w32a32,w1a2,w1a1"
     init: str | None = None  # pre-trained start of the first stage: minilm, a folder, a hub id
     epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 3})
+    least_steps: Mapping[str, float] = field(default_factory=lambda: {"default": 0})
     lr: Mapping[str, float] = field(default_factory=lambda: {"default": 5e-4})
     scale_lr_factor: float = 1.0  # learning rate of alpha and beta, relative to lr
     batch_size: int = 32
@@ -94,7 +95,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     seed: int = 0
     precision: str = "auto"  # auto | fp32 | bf16: of the float matmuls (edgebert/precision.py)
-    eval_every: int = 0  # steps between evaluations; 0: once an epoch
+    eval_every: int = 0  # steps between evaluations; 0: once an epoch, at most 50 in a stage
     checkpoint_every: int = 500  # steps between checkpoints; always at a stage's end
     choose: str = "best"  # best (the later of equal ones) | last: what a stage hands on
     held_out: float = 0.0  # of the sentences of train, to choose by in place of dev (held_out.py)
@@ -105,6 +106,7 @@ class TrainConfig:
         _choice("train.choose", self.choose, ("best", "last"))
         for name in ("epochs", "lr"):
             _stage_keys(f"train.{name}", getattr(self, name))
+        _stage_keys("train.least_steps", self.least_steps, zero=True)
 
 
 @dataclass(frozen=True)
@@ -349,9 +351,10 @@ def _at_least(key: str, value: float, low: float, above: bool = False) -> None:
         raise UserError(f"config {key}: expected a number {what} {low}, got {value}")
 
 
-def _stage_keys(key: str, values: Mapping[str, float]) -> None:
+def _stage_keys(key: str, values: Mapping[str, float], zero: bool = False) -> None:
     for name, value in values.items():
         if name != "default":
             parse_schedule(name)
-        if value <= 0:
-            raise UserError(f"config {key}.{name}: expected a positive number, got {value}")
+        if value < 0 or (value == 0 and not zero):
+            what = "a number of 0 or more" if zero else "a positive number"
+            raise UserError(f"config {key}.{name}: expected {what}, got {value}")

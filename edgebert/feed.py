@@ -8,6 +8,8 @@ from edgebert.batches import EncodedSplit, Indices, bucketed_batches, shard_batc
 from edgebert.config import Bits, TrainConfig, stage_value
 from edgebert.distill import Counts
 
+EVALUATIONS = 50  # of a stage of many epochs
+
 
 class Batches:
     """The batches of a stage by step, and this process's share of each.
@@ -40,10 +42,16 @@ class Batches:
 
 
 def stage_steps(train: TrainConfig, bits: Bits, sentences: int, max_steps: int | None) -> int:
-    """Optimizer steps of a stage."""
+    """Optimizer steps of a stage: those of its epochs, of a small set at least so many."""
     epochs = stage_value(train.epochs, bits)
-    steps = max(1, math.ceil(epochs * math.ceil(sentences / train.batch_size)))
+    steps = math.ceil(epochs * math.ceil(sentences / train.batch_size))
+    steps = max(1, steps, math.ceil(stage_value(train.least_steps, bits)))
     return min(steps, max_steps) if max_steps else steps
+
+
+def eval_every(train: TrainConfig, per_epoch: int, total: int) -> int:
+    """Steps between evaluations of a stage: by default an epoch, or more where epochs are short."""
+    return train.eval_every or max(per_epoch, total // EVALUATIONS)
 
 
 def mix(*numbers: int) -> int:

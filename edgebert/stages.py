@@ -18,7 +18,7 @@ from edgebert.context import Context, Interrupted
 from edgebert.distill import Counts, distill_loss, label_loss, logits_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
-from edgebert.feed import Batches, mix, stage_steps
+from edgebert.feed import Batches, eval_every, mix, stage_steps
 from edgebert.model import BinaryBert
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
 from edgebert.precision import autocast, uses_bf16
@@ -68,7 +68,7 @@ class Stage:
         )
         self.total = stage_steps(train, bits, len(split), context.max_steps)
         self.lr = stage_value(train.lr, bits)
-        self.eval_every = train.eval_every or self.batches.per_epoch
+        self.eval_every = eval_every(train, self.batches.per_epoch, self.total)
         device = accelerator.device
         self.step = 0
         self.seconds = 0.0
