@@ -121,6 +121,11 @@ class DistillConfig:
     text: str | None = None  # file of extra unlabelled text, a sentence a line
     teacher: str | None = None  # run of any size whose logits teach every stage, too
     soft: float = 1.0  # weight of the loss against that teacher's logits
+    replace: float = 0.0  # of the tokens of every other sentence, by near ones (augment.py)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.replace <= 1:
+            raise UserError(f"config distill.replace: expected from 0 to 1, got {self.replace}")
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,26 @@ class Counts:
     tokens: int
     pairs: int  # sum over sentences of tokens squared: the real attention scores of a head
     labelled: int
+    unaltered: int  # sentences as they are in the split
 
     @classmethod
-    def of(cls, lengths: NDArray[np.int64], labels: NDArray[Any] | None) -> "Counts":
-        """Counts of a batch of sentences of these lengths. NumPy, so that no GPU is asked."""
+    def of(
+        cls,
+        lengths: NDArray[np.int64],
+        labels: NDArray[Any] | None,
+        altered: NDArray[np.bool_] | None = None,
+    ) -> "Counts":
+        """Counts of a batch of sentences of these lengths. NumPy, so that no GPU is asked.
+
+        altered: (sentences,) which of them lost their label, being changed.
+        """
+        kept = np.ones(len(lengths), np.bool_) if altered is None else ~altered
         known = 0
         if labels is not None:
             real = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != UNLABELLED
-            known = int(real.sum())
-        return cls(len(lengths), int(lengths.sum()), int((lengths * lengths).sum()), known)
+            known = int((real & kept).sum())
+        squares = int((lengths * lengths).sum())
+        return cls(len(lengths), int(lengths.sum()), squares, known, int(kept.sum()))
 
 
 def label_loss(logits: Tensor, labels: Tensor, regression: bool, labelled: int) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgebert.batches import EncodedSplit, Indices, bucketed_batches, shard_batches
 from edgebert.config import Bits, TrainConfig, stage_value
@@ -35,10 +36,10 @@ class Batches:
         shares = [shard_batches([batch], self._world, rank)[0] for rank in range(self._world)]
         return np.concatenate(shares), shares[self._rank]
 
-    def counts(self, indices: Indices) -> Counts:
+    def counts(self, indices: Indices, altered: NDArray[np.bool_] | None = None) -> Counts:
         """What the losses of these sentences divide by."""
-        labels = self.split.labels
-        return Counts.of(self._lengths[indices], None if labels is None else labels[indices])
+        labels = None if self.split.labels is None else self.split.labels[indices]
+        return Counts.of(self._lengths[indices], labels, altered)
 
 
 def stage_steps(train: TrainConfig, bits: Bits, sentences: int, max_steps: int | None) -> int:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from edgebert.augment import Replacer, every_other
 from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
 from edgebert.config import Bits, stage_value
 from edgebert.context import Context, Interrupted
-from edgebert.distill import Counts, distill_loss, label_loss, logits_loss
+from edgebert.distill import UNLABELLED, Counts, distill_loss, label_loss, logits_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
 from edgebert.feed import Batches, eval_every, mix, stage_steps
@@ -79,8 +81,13 @@ class Stage:
         self._loss_seconds = 0.0
         self._shown: dict[str, str] = {}  # beside the progress bar
         model.to(device).train()
+        self.replacer: Replacer | None = None
         if teacher:
             teacher.to(device).eval().requires_grad_(False)
+            fraction = context.config.distill.replace
+            if fraction:
+                vocab = context.inputs.tokenizer.vocab
+                self.replacer = Replacer(teacher.word.weight, vocab, fraction)
 
     def start(self, saved: tuple[Mapping[str, Any], Mapping[str, FileRef]] | None) -> None:
         """Begin the stage, or go on from a checkpoint of it."""
@@ -169,10 +176,17 @@ class Stage:
         begin = time.perf_counter()
         train, accelerator = self.context.config.train, self.context.accelerator
         # A seed per step: dropout needs no generator state to be saved, whatever the device.
-        torch.manual_seed(mix(train.seed, self.number, self.step, accelerator.process_index))
+        rank = accelerator.process_index
+        seed = mix(train.seed, self.number, self.step, rank)
+        torch.manual_seed(seed)
         set_lr(self.optimizer, self.lr * lr_at(self.step, self.total, train.warmup))
         everyone, mine = self.batches.at(self.step)
-        loss = self._compute_loss(mine, self.batches.counts(everyone))
+        altered = np.zeros(len(everyone), np.bool_)
+        if self.replacer:
+            altered = every_other(len(everyone), mix(train.seed, self.number, self.step))
+        counts = self.batches.counts(everyone, altered)
+        share = slice(rank * len(mine), (rank + 1) * len(mine))  # of this process
+        loss = self._compute_loss(mine, altered[share], seed, counts)
         accelerator.backward(loss * accelerator.num_processes)  # the processes' mean follows
         if train.grad_clip:
             clip_gradients(self.wrapped.parameters(), train.grad_clip)
@@ -185,15 +199,24 @@ class Stage:
         self._loss_seconds += took
         self.seconds += took
 
-    def _compute_loss(self, indices: Indices, counts: Counts) -> Tensor:
-        """This process's share of the whole batch's loss."""
+    def _compute_loss(
+        self, indices: Indices, altered: NDArray[np.bool_], seed: int, counts: Counts
+    ) -> Tensor:
+        """This process's share of the whole batch's loss.
+
+        altered: (sentences,) those that the replacer alters, by the seed.
+        """
         split = self.batches.split
         assert split.labels is not None
         inputs = model_inputs(split, indices, self._device)
         labels = torch.from_numpy(split.labels[indices]).to(self._device, non_blocking=True)
+        if self.replacer:
+            inputs = (self.replacer(inputs[0], altered, seed), *inputs[1:])
+            changed = torch.from_numpy(altered).to(self._device, non_blocking=True)
+            labels = labels.masked_fill(changed, math.nan if self.regression else UNLABELLED)
         with self._autocast(self.model):
             output = self.wrapped(*inputs)
-        soft = self._soft_loss(output.logits, indices, counts)
+        soft = self._soft_loss(output.logits, indices, altered, counts)
         if self.teacher is None:
             hard = label_loss(output.logits, labels, self.regression, counts.labelled)
             weight = self.context.config.distill.labels
@@ -211,13 +234,20 @@ class Stage:
         )
         return loss if soft is None else loss + soft
 
-    def _soft_loss(self, logits: Tensor, indices: Indices, counts: Counts) -> Tensor | None:
-        """The loss against the logits of `distill.teacher`, if there is one."""
+    def _soft_loss(
+        self, logits: Tensor, indices: Indices, altered: NDArray[np.bool_], counts: Counts
+    ) -> Tensor | None:
+        """The loss against the logits of `distill.teacher`, if there is one.
+
+        It knows the sentences of the split alone, none that was altered.
+        """
         if self.context.soft_labels is None:
             return None
         distill = self.context.config.distill
-        target = torch.from_numpy(self.context.soft_labels[indices]).to(self._device)
-        loss = logits_loss(logits, target, self.regression, distill.temperature, counts.sentences)
+        target = torch.from_numpy(self.context.soft_labels[indices[~altered]]).to(self._device)
+        logits = logits[torch.from_numpy(np.flatnonzero(~altered)).to(self._device)]
+        count = max(counts.unaltered, 1)
+        loss = logits_loss(logits, target, self.regression, distill.temperature, count)
         return distill.soft * loss
 
     def _evaluate(self, bar: "tqdm[Any]") -> None:

@@ -39,8 +39,12 @@ def counts(labels: torch.Tensor) -> Counts:
 
 def test_counts_real_elements_only() -> None:
     labels = torch.tensor([1, UNLABELLED, 0])
-    assert counts(labels) == Counts(sentences=3, tokens=10, pairs=25 + 4 + 9, labelled=2)
+    assert counts(labels) == Counts(
+        sentences=3, tokens=10, pairs=25 + 4 + 9, labelled=2, unaltered=3
+    )
     assert counts(torch.tensor([1.0, math.nan, 0.0])).labelled == 2
+    altered = Counts.of(np.array(LENGTHS), labels.numpy(), np.array([True, False, False]))
+    assert (altered.sentences, altered.labelled, altered.unaltered) == (3, 1, 2)
 
 
 def test_label_loss_is_the_mean_negative_log_likelihood_of_labelled_sentences() -> None:
