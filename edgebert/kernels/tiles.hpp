@@ -132,23 +132,39 @@ inline Right rows_right(const float* rows, int64_t depth, int64_t columns, int t
     return right;
 }
 
-// The product of BLOCK rows, one or two planes of which are added, with a pair of column blocks.
+// Tiles of the right operands' depth.
+struct Depth {
+    int64_t begin, end;
+};
+
+// The product of BLOCK rows, the sum of one or two planes, with a pair of column blocks over a part
+// of the depth, where the planes begin: (BLOCK, BLOCK) results. `more` adds it to them.
 template <bool INT8, int PLANES>
-inline void multiply_pair(const uint8_t* const (&planes)[PLANES], int64_t stride, const Right& right,
-                          int64_t column_block, uint8_t* results) {
+inline void multiply_pair(const uint8_t* const (&planes)[PLANES], int64_t stride,
+                          const Right& right, int64_t column_block, Depth depth, bool more,
+                          void* results) {
+    constexpr int64_t STRIDE = 4 * BLOCK;
+    uint8_t* const upper = static_cast<uint8_t*>(results);
+    uint8_t* const lower = upper + SIDE * STRIDE;
     asm volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    const uint8_t* a = right.tile(column_block, 0);
-    const uint8_t* b = right.tile(column_block + 1, 0);
-    for (int64_t t = 0; t < right.depth_tiles; t++) {
-        _tile_loadd(6, a + t * TILE, BYTES);
-        _tile_loadd(7, b + t * TILE, BYTES);
+    if (more) {
+        _tile_loadd(0, upper, STRIDE);
+        _tile_loadd(1, upper + BYTES, STRIDE);
+        _tile_loadd(2, lower, STRIDE);
+        _tile_loadd(3, lower + BYTES, STRIDE);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (int64_t t = depth.begin; t < depth.end; t++) {
+        _tile_loadd(6, right.tile(column_block, t), BYTES);
+        _tile_loadd(7, right.tile(column_block + 1, t), BYTES);
         for (const uint8_t* plane : planes) {
-            _tile_loadd(4, plane + t * BYTES, stride);
-            _tile_loadd(5, plane + SIDE * stride + t * BYTES, stride);
+            const uint8_t* left = plane + (t - depth.begin) * BYTES;
+            _tile_loadd(4, left, stride);
+            _tile_loadd(5, left + SIDE * stride, stride);
             if constexpr (INT8) {
                 _tile_dpbssd(0, 4, 6);
                 _tile_dpbssd(1, 4, 7);
@@ -162,11 +178,10 @@ inline void multiply_pair(const uint8_t* const (&planes)[PLANES], int64_t stride
             }
         }
     }
-    constexpr int64_t STRIDE = 4 * BLOCK;
-    _tile_stored(0, results, STRIDE);
-    _tile_stored(1, results + BYTES, STRIDE);
-    _tile_stored(2, results + SIDE * STRIDE, STRIDE);
-    _tile_stored(3, results + SIDE * STRIDE + BYTES, STRIDE);
+    _tile_stored(0, upper, STRIDE);
+    _tile_stored(1, upper + BYTES, STRIDE);
+    _tile_stored(2, lower, STRIDE);
+    _tile_stored(3, lower + BYTES, STRIDE);
 }
 
 // result (rows, outputs) = left (rows, depth) of integers from -128 to 127 @ signs.T (outputs,
@@ -186,7 +201,8 @@ inline void integer_product(const float* left, const float* signs, const float* 
         const uint8_t* const planes[] = {reinterpret_cast<uint8_t*>(block)};
         for (int64_t c = 0; c < outputs; c += BLOCK) {
             alignas(64) int32_t sums[BLOCK][BLOCK];
-            multiply_pair<true>(planes, stride, right, c / SIDE, reinterpret_cast<uint8_t*>(sums));
+            multiply_pair<true>(planes, stride, right, c / SIDE, {0, right.depth_tiles}, false,
+                                sums);
             for (int64_t r = 0; r < present; r++)
                 for (int64_t i = 0; i < BLOCK && c + i < outputs; i += SIDE) {
                     const __mmask16 mask = first(outputs - c - i);
@@ -205,33 +221,40 @@ inline void integer_product(const float* left, const float* signs, const float* 
 // below 2^-16 of it.
 inline void float_product(const float* values, bool transposed, const float* bits, float* result,
                           int64_t width, int64_t depth, int64_t columns, int threads) {
+    constexpr int64_t PER_TILE = BYTES / 2, PART = 8;  // tiles: both operands in 48 KiB
+    constexpr int64_t SIZE = PART * PER_TILE;
     const Right right = rows_right(bits, depth, columns, threads);
-    const int64_t size = right.depth_tiles * BYTES / 2;
     PARALLEL_FOR
     for (int64_t begin = 0; begin < width; begin += BLOCK) {
         const Unit unit;
         const int64_t present = std::min(BLOCK, width - begin);
-        uint16_t* high = scratch<2, uint16_t>(2 * BLOCK * size);
-        uint16_t* low = high + BLOCK * size;
-        const float* from = values + begin * depth;
-        if (transposed) {
-            float* turned = scratch<3, float>(BLOCK * depth);
-            transpose(values + begin, width, turned, depth, depth, present);
-            from = turned;
+        float* sums = scratch<1, float>(padded(columns, BLOCK) * BLOCK);
+        uint16_t* high = scratch<2, uint16_t>(2 * BLOCK * SIZE);
+        uint16_t* low = high + BLOCK * SIZE;
+        float* turned = scratch<3, float>(BLOCK * SIZE);
+        for (int64_t t = 0; t < right.depth_tiles; t += PART) {
+            const int64_t first_row = t * PER_TILE, count = std::min(SIZE, depth - first_row);
+            const float* from = values + begin * depth + first_row;
+            if (transposed) {
+                transpose(values + first_row * width + begin, width, turned, SIZE, count, present);
+                from = turned;
+            }
+            for (int64_t r = 0; r < present; r++)
+                to_halves(from + r * (transposed ? SIZE : depth), count, SIZE, high + r * SIZE,
+                          low + r * SIZE);
+            const uint8_t* const planes[] = {reinterpret_cast<uint8_t*>(high),
+                                             reinterpret_cast<uint8_t*>(low)};
+            const Depth part{t, std::min(t + PART, right.depth_tiles)};
+            for (int64_t c = 0; c < columns; c += BLOCK)
+                multiply_pair<false>(planes, 2 * SIZE, right, c / SIDE, part, t > 0,
+                                     sums + c * BLOCK);
         }
         for (int64_t r = 0; r < present; r++)
-            to_halves(from + r * depth, depth, size, high + r * size, low + r * size);
-        const uint8_t* const planes[] = {reinterpret_cast<uint8_t*>(high),
-                                         reinterpret_cast<uint8_t*>(low)};
-        for (int64_t c = 0; c < columns; c += BLOCK) {
-            alignas(64) float sums[BLOCK][BLOCK];
-            multiply_pair<false>(planes, 2 * size, right, c / SIDE,
-                                 reinterpret_cast<uint8_t*>(sums));
-            for (int64_t r = 0; r < present; r++)
-                for (int64_t i = 0; i < BLOCK && c + i < columns; i += SIDE)
-                    _mm512_mask_storeu_ps(result + (begin + r) * columns + c + i,
-                                          first(columns - c - i), _mm512_load_ps(&sums[r][i]));
-        }
+            for (int64_t c = 0; c < columns; c += SIDE) {
+                const float* sum = sums + c / BLOCK * BLOCK * BLOCK + r * BLOCK + c % BLOCK;
+                _mm512_mask_storeu_ps(result + (begin + r) * columns + c, first(columns - c),
+                                      _mm512_load_ps(sum));
+            }
     }
 }
 }  // namespace tiles

@@ -27,8 +27,8 @@ inline void transpose_8(const float* from, int64_t from_stride, float* to, int64
 #endif
 
 // to[column][row] = from[row][column]
-inline void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
-               int64_t columns) {
+inline void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride,
+                      int64_t rows, int64_t columns) {
     for (int64_t r = 0; r < rows; r += 8)
         for (int64_t c = 0; c < columns; c += 8) {
             const float* f = from + r * from_stride + c;
