@@ -173,10 +173,10 @@ def is_pretraining(path: Path) -> bool:
     return (path / RECORD).is_file()
 
 
-def check_encoder(source: str, model: ModelConfig) -> None:
+def check_encoder(source: str, model: ModelConfig, option: str = "--init") -> None:
     """Raise UserError unless a pre-training is done and of a model's sizes.
 
-    A source that is none passes.
+    A source that is none passes. option: what errors name.
     """
     path = Path(source)
     if not is_pretraining(path):
@@ -184,7 +184,7 @@ def check_encoder(source: str, model: ModelConfig) -> None:
     folder = EncoderFolder(path)
     if not (path / "config.json").is_file():
         raise UserError(
-            f"--init {source}: expected a finished pre-training, got one that is "
+            f"{option} {source}: expected a finished pre-training, got one that is "
             f"{folder.read_info().status}; go on with edgebert pretrain --resume"
         )
     ours = folder.read_config().model
@@ -192,7 +192,7 @@ def check_encoder(source: str, model: ModelConfig) -> None:
         was, now = getattr(ours, name), getattr(model, name)
         if was != now:
             raise UserError(
-                f"--init {source}: expected model.{name} = {was} as it was pre-trained with, "
+                f"{option} {source}: expected model.{name} = {was} as it was pre-trained with, "
                 f"got {now}; choose the same --config"
             )
 

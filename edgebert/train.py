@@ -17,6 +17,7 @@ from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
+from edgebert.quantized_init import Starts, quantized_starts, start_from
 from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
 from edgebert.soft_labels import load_teacher, soft_labels
 from edgebert.stages import Stage
@@ -60,6 +61,7 @@ def train(
     name = config.distill.teacher
     teacher = None if name is None else load_teacher(name, inputs)
     first = None if resume or start else _first_model(config, inputs, init)
+    starts = quantized_starts(inputs, init)
     folder = RunFolder(out)
     if resume:
         check_same(folder, config, info)
@@ -78,7 +80,7 @@ def train(
             soft = soft_labels(teacher, split, accelerator, progress, precision)
             context = replace(context, soft_labels=soft)
         try:
-            results = _run_stages(context, info, init, first)
+            results = _run_stages(context, info, init, first, starts)
         except Interrupted as stopped:
             if accelerator.is_main_process:
                 folder.write_info(replace(info, status="interrupted"))
@@ -101,7 +103,7 @@ def make_accelerator(device: str) -> Accelerator:
 
 
 def _run_stages(
-    context: Context, info: RunInfo, init: str | None, first: BinaryBert | None
+    context: Context, info: RunInfo, init: str | None, first: BinaryBert | None, starts: Starts
 ) -> list[StageResult]:
     config, folder = context.config, context.folder
     schedule = parse_schedule(config.train.schedule)
@@ -123,6 +125,10 @@ def _run_stages(
                 student = first or _first_model(config, context.inputs, init)
             else:
                 student = next_stage(teacher, bits, _deploy(config, index))
+            resumed = saved is not None and index == begin and saved[0]["step"] > 0
+            if bits.name in starts and not resumed:
+                start_from(student, starts[bits.name], pooler=teacher is None)
+                context.say(f"{bits.name} starts from the encoder's pre-trained {bits.name}")
             stage = Stage(context, index, bits, student, teacher, steps)
             stage.start(saved if index == begin else None)
             if saved and index == begin:

@@ -1,7 +1,6 @@
 """Pre-training on plain text: what it learns from, that it goes on, and what starts from it."""
 
 import json
-import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 
 from edgebert import pretrainer
 from edgebert.cli import main
-from edgebert.config import Config, from_dict, to_dict
+from edgebert.config import from_dict, to_dict
 from edgebert.context import Interrupted
 from edgebert.corpus import read_text
 from edgebert.encoder_folder import EncoderFolder
@@ -21,47 +20,19 @@ from edgebert.init import encoder_state, initialise, load_encoder
 from edgebert.model import BinaryBert
 from edgebert.pretrain import pretrain
 from edgebert.pretrainer import Pretrainer
-from edgebert.tokenizer import Tokenizer
-from tests.micro import BAD, FILL, GOOD, write_reviews
+from tests.micro import write_reviews
+from tests.pretraining import micro, write_teacher, write_text
 from tests.trained import FULL
-
-WORDS = [*FILL, *GOOD, *BAD]
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small BERT as transformers saves it, whose weights are large enough to say something."""
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("teacher")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 3}
-    config = BertConfig(
-        vocab_size=5 + len(WORDS),
-        intermediate_size=40,
-        max_position_embeddings=16,
-        initializer_range=0.2,
-        **sizes,
-    )
-    BertModel(config).save_pretrained(folder)
-    Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]).save(folder)
-    return folder
+    return write_teacher(tmp_path_factory.mktemp("teacher"))
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng = random.Random(0)
-    lines = [" ".join(rng.choices(WORDS, k=rng.randint(2, 12))) for _ in range(200)]
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def micro(**changes: object) -> Config:
-    """Two layers of 16 channels, batches of 8."""
-    model = {"layers": 2, "hidden": 16, "heads": 2, "ffn": 32, "vocab": 25, "max_tokens": 16}
-    settings = {"lr": 1e-2, "batch_size": 8, "relation_heads": 4, "dropout": 0.1} | changes
-    return from_dict({"model": model, "train": {"checkpoint_every": 0}, "pretrain": settings})
+    return write_text(tmp_path_factory.mktemp("text") / "text.txt")
 
 
 def logged(out: Path) -> list[dict[str, float]]:

@@ -1,0 +1,75 @@
+"""Quantized stages that start from the ones that an encoder was pre-trained with.
+
+Everything of such a stage but classifier and pooler starts from the encoder; these come from the
+stage before, which stays the teacher.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from edgebert.config import Config, parse_schedule
+from edgebert.encoder_folder import FULL, EncoderFolder, check_encoder, is_pretraining
+from edgebert.errors import UserError
+from edgebert.init import init_tokenizer, load_quantized_state
+from edgebert.inputs import Inputs
+from edgebert.model import BinaryBert
+from edgebert.zoo.encoders import local_encoder
+
+AUTO, NONE = "auto", "none"
+TABLES = ("position.weight", "token_type.weight")  # of which a model may take the first rows only
+
+Starts = Mapping[str, Mapping[str, Tensor]]  # by the stage's name, in BinaryBert's names
+
+
+def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
+    """What `train.quantized_init` has for the stages of a schedule.
+
+    Raises UserError where it is named but has no such stage, or is of another model.
+    """
+    config, named = inputs.config, inputs.config.train.quantized_init
+    source = init if named == AUTO else named
+    if source is None or source == NONE:
+        return {}
+    path = Path(local_encoder(source))
+    stages = parse_schedule(config.train.schedule)
+    found = EncoderFolder(path).read_info().stages if is_pretraining(path) else {}
+    ours = [bits for bits in stages if bits != FULL and bits.name in found]
+    option = "--init" if named == AUTO else "train.quantized_init"
+    if named != AUTO and not ours:
+        raise UserError(
+            f"{option} {source}: expected an encoder with a quantized stage of "
+            f"{config.train.schedule}, got {', '.join(found) or 'none'}; make one by edgebert "
+            "pretrain --schedule"
+        )
+    if not ours:
+        return {}
+    check_encoder(str(path), config.model, option)
+    folder = EncoderFolder(path)
+    _check(folder.read_config(), inputs, f"{option} {source}", str(path))
+    return {bits.name: folder.load_stage(bits, folder.read_info()) for bits in ours}
+
+
+def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> None:
+    """Let a stage's model start from a pre-trained one. pooler: whether that comes, too."""
+    chosen = {name: t for name, t in state.items() if pooler or not name.startswith("pooler.")}
+    ours = model.state_dict()
+    for name in TABLES:
+        chosen[name] = chosen[name][: len(ours[name])]
+    load_quantized_state(model, chosen)
+
+
+def _check(theirs: Config, inputs: Inputs, what: str, source: str) -> None:
+    was, now = theirs.model.attention, inputs.config.model.attention
+    if was != now:
+        raise UserError(
+            f"{what}: expected model.attention = {was} as it was pre-trained with, got {now}; set "
+            f"train.quantized_init={NONE}"
+        )
+    for name in ("max_tokens", "token_types"):
+        rows, needed = getattr(theirs.model, name), getattr(inputs.config.model, name)
+        if needed > rows:
+            raise UserError(f"{what}: expected model.{name} of at most {rows}, got {needed}")
+    if init_tokenizer(source, inputs.tokenizer.max_tokens).vocab != inputs.tokenizer.vocab:
+        raise UserError(f"{what}: expected the run's vocabulary, got another one's")

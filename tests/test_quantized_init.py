@@ -1,0 +1,179 @@
+"""Quantized stages of a training that start from an encoder's."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgebert.config import Config, from_dict, to_dict
+from edgebert.encoder_folder import FULL, EncoderFolder
+from edgebert.errors import UserError
+from edgebert.init import encoder_state
+from edgebert.pretrain import pretrain
+from edgebert.quantized_init import start_from
+from edgebert.rundir import RunFolder
+from edgebert.train import train
+from tests.micro import write_reviews
+from tests.pretraining import micro, write_teacher, write_text
+from tests.trained import ONE, small_model
+
+SAID = "w1a1 starts from the encoder's pre-trained w1a1"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pretrained")
+    source, text = write_teacher(folder / "teacher"), write_text(folder / "text.txt")
+    config = micro(schedule="w32a32,w1a1")
+    out = folder / "encoder"
+    pretrain(config, out, teacher=str(source), text=[text], max_steps=20, progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reviews(tmp_path_factory.mktemp("data"))
+
+
+def settings(schedule: str, quantized_init: str = "auto", **model: object) -> Config:
+    """Of a training that leaves its start as it is."""
+    values = {"schedule": schedule, "quantized_init": quantized_init, "lr": 1e-12}
+    config = to_dict(micro())
+    return from_dict({"model": config["model"] | model, "train": values})
+
+
+def run(
+    config: Config, data: Path, out: Path, init: Path | None, resume: bool = False
+) -> tuple[RunFolder, list[str]]:
+    """A run of a step a stage, and what it said."""
+    said: list[str] = []
+    train(
+        config,
+        "csv",
+        data,
+        out,
+        init=str(init) if init else None,
+        device="cpu",
+        max_steps=1,
+        progress=False,
+        resume=resume,
+        say=said.append,
+    )
+    return RunFolder(out), said
+
+
+def parameters(folder: RunFolder, stage: str) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder.path / f"stage-{stage}" / "model.safetensors")
+
+
+def pretrained(encoder: Path) -> dict[str, Tensor]:
+    folder = EncoderFolder(encoder)
+    return folder.load_stage(ONE, folder.read_info())
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a.float(), b.float(), rtol=0, atol=1e-8)
+
+
+def test_a_stage_starts_from_the_encoders_and_keeps_what_is_of_the_task(
+    encoder: Path, data: Path, tmp_path: Path
+) -> None:
+    folder, said = run(settings("w32a32,w1a1"), data, tmp_path / "run", encoder)
+    assert said.count(SAID) == 1
+    start, before = pretrained(encoder), parameters(folder, "w32a32")
+    found = parameters(folder, "w1a1")
+    for name, tensor in found.items():
+        if name.startswith("classifier.") or name in ("pooler.weight", "pooler.bias"):
+            assert same(tensor, before[name]), name
+        elif not name.startswith("pooler."):
+            assert same(tensor, start[name]), name
+    assert not same(found["pooler.weight"], start["pooler.weight"])
+    assert folder.read_stage(ONE).deploy  # on the integers, too
+    assert SAID not in run(settings("w32a32,w1a1"), data, folder.path, encoder, resume=True)[1]
+
+
+def test_none_leaves_a_stage_to_the_one_before(encoder: Path, data: Path, tmp_path: Path) -> None:
+    folder, said = run(settings("w32a32,w1a1", "none"), data, tmp_path / "run", encoder)
+    assert SAID not in said
+    before, found = parameters(folder, "w32a32"), parameters(folder, "w1a1")
+    assert all(same(found[name], before[name]) for name in before)
+
+
+def test_other_stages_than_the_encoders_start_as_ever(
+    encoder: Path, data: Path, tmp_path: Path
+) -> None:
+    folder, said = run(settings("w32a32,w1a2,w1a1"), data, tmp_path / "run", encoder)
+    assert [line for line in said if "starts from" in line] == [SAID]
+    before, found = parameters(folder, "w32a32"), parameters(folder, "w1a2")
+    assert all(same(found[name], before[name]) for name in before)
+
+
+def test_a_first_stage_starts_from_it_with_its_pooler(
+    encoder: Path, data: Path, tmp_path: Path
+) -> None:
+    folder, said = run(settings("w1a1"), data, tmp_path / "run", encoder)
+    assert SAID in said
+    found = parameters(folder, "w1a1")
+    assert all(same(found[name], tensor) for name, tensor in pretrained(encoder).items())
+
+
+def test_a_run_that_goes_on_from_another_may_name_the_encoder(
+    encoder: Path, data: Path, tmp_path: Path
+) -> None:
+    first, _ = run(settings("w32a32"), data, tmp_path / "first", encoder)
+    config = settings("w1a1", str(encoder))
+    folder, said = run(config, data, tmp_path / "second", first.path)
+    assert SAID in said
+    found, start = parameters(folder, "w1a1"), pretrained(encoder)
+    assert same(found["word.weight"], start["word.weight"])
+    assert same(found["pooler.weight"], parameters(first, "w32a32")["pooler.weight"])
+
+
+def test_a_model_of_fewer_tokens_takes_the_first_positions(encoder: Path) -> None:
+    config = from_dict({"model": {**to_dict(micro())["model"], "max_tokens": 9}}).model
+    model = small_model(config, ONE)
+    start_from(model, pretrained(encoder), pooler=False)
+    expected = pretrained(encoder)["position.weight"]
+    assert torch.equal(model.position.weight, expected[:9])
+
+
+def test_what_cannot_be_started_from_is_one_line(encoder: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def failure(config: Config, init: Path | None) -> str:
+        with pytest.raises(UserError) as caught:
+            run(config, data, out, init)
+        assert not out.exists() and "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "expected an encoder with a quantized stage of w32a32,w1a2, got w32a32, w1a1" in failure(
+        settings("w32a32,w1a2", str(encoder)), encoder
+    )
+    assert "got none; make one by edgebert pretrain" in failure(
+        settings("w1a1", str(tmp_path)), encoder
+    )
+    assert "expected model.attention = softmax as it was pre-trained with, got sps" in failure(
+        settings("w32a32,w1a1", attention="sps"), encoder
+    )
+    named = f"train.quantized_init {encoder}: expected"
+    assert f"{named} model.hidden = 16" in failure(
+        settings("w1a1", str(encoder), hidden=8, vocab=60), None
+    )
+    assert f"{named} the run's vocabulary" in failure(
+        settings("w1a1", str(encoder), vocab=60), None
+    )
+    changed = tmp_path / "changed"
+    shutil.copytree(encoder, changed)
+    path = changed / "w1a1.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert "w1a1.safetensors: expected sha256" in failure(settings("w32a32,w1a1"), changed)
+
+
+def test_an_encoders_files_are_by_stage(encoder: Path) -> None:
+    folder = EncoderFolder(encoder)
+    full = folder.load_stage(FULL, folder.read_info())
+    assert full.keys() == encoder_state(small_model(micro().model, FULL)).keys()
