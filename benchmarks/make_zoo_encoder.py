@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from edgebert.encoder_folder import EncoderFolder
+from edgebert.encoder_folder import EncoderFolder, StageInfo
 from edgebert.zoo import FOLDER
 from edgebert.zoo.encoders import (
     ZooEncoder,
@@ -19,20 +19,20 @@ from edgebert.zoo.encoders import (
 
 CARD = """# {name}
 
-A full-precision BERT encoder to start a training from, made by `edgebert pretrain` of edgebert
-{version}: it learned from {teacher} on plain text, before any task.
+A BERT encoder to start a training from, made by `edgebert pretrain` of edgebert {version}: it
+learned from {teacher} on plain text, before any task.
 
     edgebert train --config {name} --init {name} --task TASK --data DIR --out RUN
     edgebert zoo get {name} --out ENCODER      the folder, which transformers reads too
 
 - **Architecture**: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn}; matrices are kept with
-  eight bits a value and a scale for each row, {megabytes:.1f} MB.
-- **Training**: {step:,} steps of {batch} sentences, {hours:.1f} hours of one CPU core; one seed.
+  eight bits a value and a scale for each row, latent ones of binary stages with six,
+  {megabytes:.1f} MB.
+- **Stages**, of {batch} sentences a step, one seed, with the last losses (docs/pretraining.md):
+{stages}
 - **Text**: {sentences:,} sentences, without labels:
   {sources}.
   Sentences of the dev sets of these tasks are left out.
-- **Losses** at the end (docs/pretraining.md):
-  {losses}.
 - **Teacher**: all-MiniLM-L6-v2, whose own training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. It has the biases of its text and its teacher.
   What a training makes of it: benchmarks/accuracy.md.
@@ -60,6 +60,7 @@ def card(encoder: ZooEncoder, folder: Path) -> str:
 
     config = EncoderFolder(folder).read_config()
     m = config.model
+    stages = EncoderFolder(folder).read_info().stages
     glue = [name for name in encoder.sources if name not in NAMES]
     sources = [NAMES[name] for name in encoder.sources if name in NAMES]
     if glue:
@@ -74,13 +75,18 @@ def card(encoder: ZooEncoder, folder: Path) -> str:
         ffn=m.ffn,
         tokens=m.max_tokens,
         megabytes=encoder.bytes / 1e6,
-        step=encoder.step,
         batch=config.pretrain.batch_size,
-        hours=encoder.seconds / 3600,
         sentences=encoder.sentences,
         sources="; ".join(sources),
-        losses=", ".join(f"{name} {value:.3f}" for name, value in encoder.losses.items()),
+        stages="\n".join(_line(name, stage) for name, stage in stages.items()),
     )
+
+
+def _line(name: str, stage: StageInfo) -> str:
+    losses = ", ".join(f"{key} {value:.3f}" for key, value in stage.losses.items())
+    teacher, hours = NAMES.get(stage.teacher, stage.teacher), stage.seconds / 3600
+    taught = f"{stage.step:,} steps, {hours:.1f} hours of one CPU core, taught by {teacher}"
+    return f"  - {name}: {taught}:\n    {losses}."
 
 
 if __name__ == "__main__":

@@ -267,10 +267,13 @@ def zoo_list(options: argparse.Namespace) -> int:
         figures = [f"{value:.4f}" for value in (m.teacher, m.w1a2, m.w1a1)]
         rows.append([m.name, m.metric, *figures, f"{m.bytes / 1e6:.2f}"])
     print_table(header, rows)
-    rows = [[e.name, e.teacher, f"{e.sentences:,}", f"{e.bytes / 1e6:.2f}"] for e in encoders]
+    rows = [
+        [e.name, ",".join(e.stages), e.teacher, f"{e.sentences:,}", f"{e.bytes / 1e6:.2f}"]
+        for e in encoders
+    ]
     if rows:
         print()
-        print_table(["encoder, for --init", "teacher", "sentences", "MB"], rows)
+        print_table(["encoder, for --init", "stages", "teacher", "sentences", "MB"], rows)
     found = {"models": [asdict(m) for m in models], "encoders": [asdict(e) for e in encoders]}
     write_json(options.json, found)
     return 0

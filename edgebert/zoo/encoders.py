@@ -1,6 +1,7 @@
 """The zoo's pre-trained encoders: what `--init NAME` starts from.
 
-    zoo/NAME.zip           a folder of `edgebert pretrain`, its matrices with eight bits a value
+    zoo/NAME.zip           a folder of `edgebert pretrain`, its matrices with eight bits a value,
+                           six in quantized stages
     zoo/NAME.md            its model card
     zoo/encoders.json      hashes and figures; `python -m benchmarks.make_zoo_encoder` writes it
 
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebert.config import parse_schedule
 from edgebert.errors import UserError
 from edgebert.zoo import FOLDER, checked_content
 from hw.cache import cache_folder
@@ -32,6 +34,9 @@ PACKED = "packed.safetensors"
 FILES = ("config.yaml", "vocab.txt", "tokenizer_config.json", "config.json")
 SCALE = ".scale"
 LARGEST = 127  # of a packed value
+LARGEST_LATENT = 31  # of one whose sign is what counts; deflate leaves out the other bits
+WORDS = "word.weight"
+FLOAT_TABLES = ("position.weight", "token_type.weight")  # of a quantized stage
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of a zip's files: equal encoders give equal bytes
 
 
@@ -42,10 +47,11 @@ class ZooEncoder:
     Attributes:
         name: of the configuration.
         sha256, bytes: of its file.
-        teacher: what it learned from.
+        teacher: what its full-precision stage learned from.
         sources: of the text.
         sentences: of the text; step: optimizer steps; seconds: of training, on 1 CPU core.
         losses: the last ones of the training.
+        stages: that it holds. Steps, seconds and losses are those of full precision.
     """
 
     name: str
@@ -57,6 +63,7 @@ class ZooEncoder:
     step: int
     seconds: int
     losses: Mapping[str, float]
+    stages: tuple[str, ...] = ("w32a32",)
 
 
 def read_encoders(folder: Path = FOLDER) -> dict[str, ZooEncoder]:
@@ -65,7 +72,9 @@ def read_encoders(folder: Path = FOLDER) -> dict[str, ZooEncoder]:
     if not path.is_file():
         return {}
     entries = json.loads(path.read_text(encoding="utf-8"))
-    return {e["name"]: ZooEncoder(**{**e, "sources": tuple(e["sources"])}) for e in entries}
+    lists = ("sources", "stages")
+    found = [{k: tuple(v) if k in lists else v for k, v in entry.items()} for entry in entries]
+    return {entry["name"]: ZooEncoder(**entry) for entry in found}
 
 
 def write_encoders(encoders: Mapping[str, ZooEncoder], folder: Path = FOLDER) -> None:
@@ -102,17 +111,21 @@ def pack_encoder(source: Path) -> bytes:
     """The zip of a pre-training; UserError unless it is finished."""
     import safetensors.torch
 
-    from edgebert.encoder_folder import EncoderFolder
+    from edgebert.encoder_folder import FULL, EncoderFolder
 
-    info = EncoderFolder(source).read_info()
+    folder = EncoderFolder(source)
+    info = folder.read_info()
     if info.status != "done":
         raise UserError(
             f"{source}: expected a finished pre-training, got one that is {info.status}"
         )
-    packed = pack(safetensors.torch.load_file(source / "model.safetensors"))
     content = {name: (source / name).read_bytes() for name in FILES if (source / name).is_file()}
     content["info.json"] = (json.dumps(asdict(info), indent=1) + "\n").encode()
-    content[PACKED] = safetensors.torch.save(packed, {"format": "pt"})
+    for name in info.stages:
+        bits = parse_schedule(name)[0]
+        state = folder.load_stage(bits, info)
+        packed = pack(state) if bits == FULL else pack_quantized(state)
+        content[packed_file(name)] = safetensors.torch.save(packed, {"format": "pt"})
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in sorted(content.items()):
@@ -129,26 +142,31 @@ def unpack_encoder(encoder: ZooEncoder, out: Path, folder: Path = FOLDER) -> Non
     """
     import safetensors.torch
 
-    from edgebert.encoder_folder import FULL, EncoderFolder, PretrainInfo
+    from edgebert.encoder_folder import EncoderFolder, PretrainInfo
 
     content = checked_content(folder / f"{encoder.name}.zip", encoder.sha256)
     out.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in set(FILES) & set(archive.namelist()):
             (out / name).write_bytes(archive.read(name))
-        record = json.loads(archive.read("info.json"))
-        state = unpack(safetensors.torch.load(archive.read(PACKED)))
-    info = PretrainInfo.from_record(record)
-    EncoderFolder(out).write_stage(FULL, state, info, info.stages[FULL.name])
+        info = PretrainInfo.from_record(json.loads(archive.read("info.json")))
+        for name, stage in info.stages.items():
+            state = unpack(safetensors.torch.load(archive.read(packed_file(name))))
+            info = EncoderFolder(out).write_stage(parse_schedule(name)[0], state, info, stage)
+
+
+def packed_file(stage: str) -> str:
+    """The name of a stage's file in the zip."""
+    return PACKED if stage == "w32a32" else f"{stage}-{PACKED}"
 
 
 def pack(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """Matrices as int8 rows and a float32 scale for each; vectors as they are."""
+    """Matrices as int8 rows and a float32 scale for each; all else as it is."""
     import torch
 
     packed: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if tensor.ndim < 2:
+        if tensor.ndim != 2:
             packed[name] = tensor
             continue
         scale = tensor.abs().amax(-1, keepdim=True).clamp_min(1e-30) / LARGEST
@@ -157,8 +175,33 @@ def pack(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     return packed
 
 
+def pack_quantized(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """As `pack`, but the latent values of binary matrices on 62 levels about their mean, without 0.
+
+    So the signs stay, and the scales are stretched to keep the mean magnitude: binarized, a matrix
+    (or a word's row, about its own mean) is what it was.
+    """
+    import torch
+
+    from edgebert.quantizers import weight_signs
+
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.ndim != 2 or name in FLOAT_TABLES:
+            packed |= pack({name: tensor})
+            continue
+        dim = -1 if name == WORDS else None
+        signs, magnitude = weight_signs(tensor, dim)
+        distance = (tensor - tensor.mean(dim, keepdim=True)).abs()
+        scale = distance.amax(-1, keepdim=True).clamp_min(1e-30) / LARGEST_LATENT
+        levels = (distance / scale).round().clamp_min(1)
+        packed[name] = (signs * levels).to(torch.int8)
+        packed[name + SCALE] = scale * magnitude / (levels * scale).mean(dim, keepdim=True)
+    return packed
+
+
 def unpack(packed: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """What `pack` kept, in float32: each value within half a scale of the original."""
+    """What was packed, in float32; of `pack`, each value within half a scale of the original."""
     return {
         name: tensor.float() * packed[name + SCALE] if name + SCALE in packed else tensor
         for name, tensor in packed.items()
@@ -182,4 +225,5 @@ def zoo_encoder(name: str, source: Path, content: bytes) -> ZooEncoder:
         step=stage.step,
         seconds=round(stage.seconds),
         losses={name: round(value, 4) for name, value in stage.losses.items()},
+        stages=tuple(info.stages),
     )
