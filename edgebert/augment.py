@@ -66,4 +66,5 @@ def neighbours(words: Tensor, tokens: Sequence[str]) -> Tensor:
 
 def every_other(count: int, seed: int) -> NDArray[np.bool_]:
     """Every other one of `count` sentences, beginning with the first or the second by the seed."""
-    return (np.arange(count) + seed) % 2 == 1
+    result: NDArray[np.bool_] = (np.arange(count) + seed) % 2 == 1
+    return result
