@@ -222,16 +222,17 @@ inline void integer_product(const float* left, const float* signs, const float* 
 inline void float_product(const float* values, bool transposed, const float* bits, float* result,
                           int64_t width, int64_t depth, int64_t columns, int threads) {
     constexpr int64_t PER_TILE = BYTES / 2, PART = 8;  // tiles: both operands in 48 KiB
-    constexpr int64_t SIZE = PART * PER_TILE;
+    constexpr int64_t SIZE = PART * PER_TILE, PLANE = BLOCK * SIZE;
+    constexpr int64_t GROUP = 4;  // blocks, for each time that the right operand is read
     const Right right = rows_right(bits, depth, columns, threads);
+    const int64_t area = padded(columns, BLOCK) * BLOCK;
     PARALLEL_FOR
-    for (int64_t begin = 0; begin < width; begin += BLOCK) {
+    for (int64_t begin = 0; begin < width; begin += GROUP * BLOCK) {
         const Unit unit;
-        const int64_t present = std::min(BLOCK, width - begin);
-        float* sums = scratch<1, float>(padded(columns, BLOCK) * BLOCK);
-        uint16_t* high = scratch<2, uint16_t>(2 * BLOCK * SIZE);
-        uint16_t* low = high + BLOCK * SIZE;
-        float* turned = scratch<3, float>(BLOCK * SIZE);
+        const int64_t present = std::min(GROUP * BLOCK, width - begin);
+        float* sums = scratch<1, float>(GROUP * area);
+        uint16_t* halves = scratch<2, uint16_t>(GROUP * 2 * PLANE);
+        float* turned = scratch<3, float>(GROUP * BLOCK * SIZE);
         for (int64_t t = 0; t < right.depth_tiles; t += PART) {
             const int64_t first_row = t * PER_TILE, count = std::min(SIZE, depth - first_row);
             const float* from = values + begin * depth + first_row;
@@ -239,21 +240,24 @@ inline void float_product(const float* values, bool transposed, const float* bit
                 transpose(values + first_row * width + begin, width, turned, SIZE, count, present);
                 from = turned;
             }
-            for (int64_t r = 0; r < present; r++)
-                to_halves(from + r * (transposed ? SIZE : depth), count, SIZE, high + r * SIZE,
-                          low + r * SIZE);
-            const uint8_t* const planes[] = {reinterpret_cast<uint8_t*>(high),
-                                             reinterpret_cast<uint8_t*>(low)};
+            for (int64_t r = 0; r < present; r++) {
+                uint16_t* high = halves + r / BLOCK * 2 * PLANE + r % BLOCK * SIZE;
+                to_halves(from + r * (transposed ? SIZE : depth), count, SIZE, high, high + PLANE);
+            }
             const Depth part{t, std::min(t + PART, right.depth_tiles)};
-            for (int64_t c = 0; c < columns; c += BLOCK)
-                multiply_pair<false>(planes, 2 * SIZE, right, c / SIDE, part, t > 0,
-                                     sums + c * BLOCK);
+            for (int64_t g = 0; g * BLOCK < present; g++) {
+                const auto* high = reinterpret_cast<uint8_t*>(halves + g * 2 * PLANE);
+                const uint8_t* const planes[] = {high, high + 2 * PLANE};
+                for (int64_t c = 0; c < columns; c += BLOCK)
+                    multiply_pair<false>(planes, 2 * SIZE, right, c / SIDE, part, t > 0,
+                                         sums + g * area + c * BLOCK);
+            }
         }
         for (int64_t r = 0; r < present; r++)
             for (int64_t c = 0; c < columns; c += SIDE) {
-                const float* sum = sums + c / BLOCK * BLOCK * BLOCK + r * BLOCK + c % BLOCK;
+                const float* block = sums + r / BLOCK * area + c / BLOCK * BLOCK * BLOCK;
                 _mm512_mask_storeu_ps(result + (begin + r) * columns + c, first(columns - c),
-                                      _mm512_load_ps(sum));
+                                      _mm512_load_ps(block + r % BLOCK * BLOCK + c % BLOCK));
             }
     }
 }
