@@ -84,6 +84,8 @@ def card(encoder: ZooEncoder, folder: Path) -> str:
 
 def _line(name: str, stage: StageInfo) -> str:
     losses = ", ".join(f"{key} {value:.3f}" for key, value in stage.losses.items())
+    if not losses:
+        return f"  - {name}: {NAMES.get(stage.teacher, stage.teacher)} as it is."
     teacher, hours = NAMES.get(stage.teacher, stage.teacher), stage.seconds / 3600
     taught = f"{stage.step:,} steps, {hours:.1f} hours of one CPU core, taught by {teacher}"
     return f"  - {name}: {taught}:\n    {losses}."
