@@ -72,9 +72,9 @@ def read_encoders(folder: Path = FOLDER) -> dict[str, ZooEncoder]:
     if not path.is_file():
         return {}
     entries = json.loads(path.read_text(encoding="utf-8"))
-    lists = ("sources", "stages")
-    found = [{k: tuple(v) if k in lists else v for k, v in entry.items()} for entry in entries]
-    return {entry["name"]: ZooEncoder(**entry) for entry in found}
+    for entry in entries:
+        entry.update({key: tuple(entry[key]) for key in ("sources", "stages") if key in entry})
+    return {entry["name"]: ZooEncoder(**entry) for entry in entries}
 
 
 def write_encoders(encoders: Mapping[str, ZooEncoder], folder: Path = FOLDER) -> None:
