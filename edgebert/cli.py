@@ -418,6 +418,8 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="FILE", help="a sentence a line, from IMDB reviews")
     add("--task", help="leave out the sentences of this task's dev set")
     add("--data", metavar="DIR", help="folder of the task's files")
+    add("--sentences", type=int, metavar="N", help="so many of them, chosen at random")
+    add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
 
 
 def _add_zoo(parser: argparse.ArgumentParser) -> None:

@@ -240,7 +240,7 @@ def report(options: argparse.Namespace) -> int:
 
 def text(options: argparse.Namespace) -> int:
     """`edgebert text`."""
-    from edgebert.corpus import imdb_sentences
+    from edgebert.corpus import MAX_WORDS, choose_sentences, imdb_sentences
     from edgebert.tasks import load_task
 
     if options.data is not None and options.task is None:
@@ -248,6 +248,8 @@ def text(options: argparse.Namespace) -> int:
     examples = load_task(options.task, options.data).dev if options.task else []
     pairs = [(example.text, example.text_b) for example in examples]
     sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
+    longest = MAX_WORDS if options.max_words is None else options.max_words
+    sentences = choose_sentences(sentences, options.sentences, longest)
     write_atomic(Path(options.out), ("\n".join(sentences) + "\n").encode())
     say(f"{options.out}: {len(sentences):,} sentences")
     return 0

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgebert.data import Example, TaskData
 from edgebert.data_csv import review_rows
 from edgebert.data_glue import found_tasks
@@ -72,6 +74,22 @@ def imdb_sentences(excluded: Iterable[str] = ()) -> list[str]:
                 seen.add(key)
                 found.append(sentence)
     return found
+
+
+def choose_sentences(sentences: Sequence[str], count: int | None, longest: int) -> list[str]:
+    """Those of at most `longest` words; `count` of them, the same ones each time, in their order.
+
+    Raises UserError where there are not so many.
+    """
+    found = [sentence for sentence in sentences if len(sentence.split()) <= longest]
+    if count is None:
+        return found
+    if not 1 <= count <= len(found):
+        raise UserError(
+            f"--sentences: expected from 1 to {len(found)}, of at most {longest} words, got {count}"
+        )
+    chosen = np.random.default_rng(0).permutation(len(found))[:count]
+    return [found[i] for i in np.sort(chosen).tolist()]
 
 
 def split_sentences(text: str) -> list[str]:

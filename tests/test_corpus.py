@@ -4,7 +4,8 @@ import pytest
 
 from edgebert import corpus
 from edgebert.cli import main
-from edgebert.corpus import comparable, imdb_sentences, split_sentences
+from edgebert.corpus import choose_sentences, comparable, imdb_sentences, split_sentences
+from edgebert.errors import UserError
 
 
 def test_a_text_splits_where_sentences_end() -> None:
@@ -46,3 +47,17 @@ def test_the_command_writes_a_sentence_a_line(
 def test_data_without_a_task_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["text", "--out", "x.txt", "--data", "somewhere"]) == 2
     assert "--data: expected a --task with it" in capsys.readouterr().err
+
+
+def test_a_number_of_short_sentences_is_chosen_alike_each_time() -> None:
+    sentences = [f"sentence {'word ' * (i % 5)}{i}" for i in range(40)]
+    chosen = choose_sentences(sentences, 10, 4)
+    assert chosen == choose_sentences(sentences, 10, 4)
+    assert len(set(chosen)) == 10 and all(len(s.split()) <= 4 for s in chosen)
+    assert [sentences.index(s) for s in chosen] == sorted(sentences.index(s) for s in chosen)
+    assert choose_sentences(sentences, None, 3) == [s for s in sentences if len(s.split()) <= 3]
+
+
+def test_more_sentences_than_there_are_is_an_error() -> None:
+    with pytest.raises(UserError, match="--sentences: expected from 1 to 2, of at most 3 words"):
+        choose_sentences(["one", "two", "far too many words here"], 3, 3)
