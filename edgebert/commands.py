@@ -266,7 +266,8 @@ def zoo_list(options: argparse.Namespace) -> int:
     header = ["model", "metric", "teacher", "w1a2", "w1a1", "MB"]
     rows = []
     for m in models:
-        figures = [f"{value:.4f}" for value in (m.teacher, m.w1a2, m.w1a1)]
+        scores = (m.teacher, m.w1a2, m.w1a1)
+        figures = ["" if value is None else f"{value:.4f}" for value in scores]
         rows.append([m.name, m.metric, *figures, f"{m.bytes / 1e6:.2f}"])
     print_table(header, rows)
     rows = [

@@ -149,7 +149,7 @@ def _export(path: Path, content: Data) -> Iterable[Rung]:
     model = read_index().get(str((content["source"] or {}).get("run")).removeprefix("zoo/"))
     if model is None or load_integer_model(model_file(model)).config["source"] != content["source"]:
         return
-    for stage, score in {"w32a32": model.teacher, "w1a2": model.w1a2, "w1a1": model.w1a1}.items():
+    for stage, score in model.stages.items():
         yield Rung(
             engine=f"training {stage}",
             how=MEASURED,

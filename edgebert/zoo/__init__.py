@@ -31,7 +31,8 @@ class ZooModel:
         metric: name of the task's main metric.
         sentences: of the dev set that the figures are from.
         teacher, w1a2, w1a1_float, w1a1: main metric on dev of the full-precision stage, the W1A2
-            stage, the W1A1 model with float scales and LayerNorm, and the integers deployed.
+            stage (None where the schedule has none), the W1A1 model with float scales and
+            LayerNorm, and the integers deployed.
         seed: of the run.
         seconds: optimization time of all stages on the machine that trained it.
         weights_kb: packed binary encoder weights, in 1,000 bytes.
@@ -45,12 +46,18 @@ class ZooModel:
     metric: str
     sentences: int
     teacher: float
-    w1a2: float
+    w1a2: float | None
     w1a1_float: float
     w1a1: float
     seed: int
     seconds: int
     weights_kb: int
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Main metric on dev by stage."""
+        found = {"w32a32": self.teacher, "w1a2": self.w1a2, "w1a1": self.w1a1}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def read_index(folder: Path = FOLDER) -> dict[str, ZooModel]:
