@@ -15,6 +15,7 @@ import yaml
 from edgebert.errors import UserError
 
 CONFIG_DIR = Path(__file__).parent / "configs"
+RECIPE_DIR = Path(__file__).parent / "recipes"  # what of a configuration trains a task best
 PRETRAIN_LOSSES = ("relations", "hidden", "embedding", "sentence")
 
 
@@ -225,7 +226,7 @@ def parse_schedule(text: str) -> list[Bits]:
 
 
 def load_config(name_or_path: str, overrides: typing.Sequence[str] = ()) -> Config:
-    """Read a named configuration or a YAML file, with `section.key=value` overrides.
+    """Read a named configuration, a recipe or a YAML file, with `section.key=value` overrides.
 
     A YAML file may name a `base` configuration that it changes. An unknown key is an
     error that names the nearest known one.
@@ -263,10 +264,11 @@ def stage_value(values: Mapping[str, float], stage: Bits) -> float:
 
 
 def _read(name_or_path: str, reading: tuple[Path, ...] = ()) -> dict[str, Any]:
-    named = CONFIG_DIR / f"{name_or_path}.yaml"
-    path = named if named.is_file() else Path(name_or_path)
+    folders = (CONFIG_DIR, RECIPE_DIR)
+    named = [folder / f"{name_or_path}.yaml" for folder in folders]
+    path = next((p for p in named if p.is_file()), Path(name_or_path))
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in CONFIG_DIR.glob("*.yaml")))
+        known = ", ".join(p.stem for folder in folders for p in sorted(folder.glob("*.yaml")))
         raise UserError(f"--config: expected one of {known}, or a YAML file, got {name_or_path!r}")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))

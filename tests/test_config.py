@@ -5,6 +5,7 @@ import pytest
 
 from edgebert.config import (
     CONFIG_DIR,
+    RECIPE_DIR,
     Bits,
     from_dict,
     load_config,
@@ -33,6 +34,14 @@ def test_named_configs_spell_out_every_parameter(name: str) -> None:
     for field in dataclasses.fields(config):
         section = getattr(config, field.name)
         assert set(data[field.name]) == {f.name for f in dataclasses.fields(section)}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPE_DIR.glob("*.yaml")))
+def test_recipes_train_a_named_size(name: str) -> None:
+    size = name.split("-")[0]
+    config, named = load_config(name), load_config(size)
+    assert config.model == named.model and config.arithmetic == named.arithmetic
+    assert config.train != named.train and config.train.held_out > 0  # dev chooses nothing
 
 
 def test_sizes_are_the_published_ones() -> None:
