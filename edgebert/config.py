@@ -268,8 +268,11 @@ def _read(name_or_path: str, reading: tuple[Path, ...] = ()) -> dict[str, Any]:
     named = [folder / f"{name_or_path}.yaml" for folder in folders]
     path = next((p for p in named if p.is_file()), Path(name_or_path))
     if not path.is_file():
-        known = ", ".join(p.stem for folder in folders for p in sorted(folder.glob("*.yaml")))
-        raise UserError(f"--config: expected one of {known}, or a YAML file, got {name_or_path!r}")
+        sizes, recipes = (", ".join(sorted(p.stem for p in f.glob("*.yaml"))) for f in folders)
+        raise UserError(
+            f"--config: expected one of {sizes}, a recipe ({recipes}), or a YAML file, got "
+            f"{name_or_path!r}"
+        )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
