@@ -112,7 +112,8 @@ def test_mistakes_are_one_line(override: str, message: str) -> None:
 
 
 def test_files_that_are_no_config_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected one of base, mini, minilm, small, tiny, a recipe \(.*mini-sst2"):
+    sizes = "expected one of base, mini, minilm, small, tiny, a recipe"
+    with pytest.raises(UserError, match=rf"{sizes} \(.*mini-sst2"):
         load_config("huge")
     path = tmp_path / "mine.yaml"
     path.write_text("- a\n", encoding="utf-8")
