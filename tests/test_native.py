@@ -40,6 +40,25 @@ def enabled() -> Iterator[None]:
     native.enable(True)
 
 
+@pytest.fixture(params=["as compiled here", "without tiles"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Matrix products by the tile unit, where there is one, and as on other processors."""
+    if request.param == "without tiles":
+        if not native.tile_unit():
+            pytest.skip("this processor has no tile unit: its products are tested anyway")
+        monkeypatch.setattr(native, "CHOICES", (("-march=native", "-mno-amx-int8", "-fopenmp"),))
+        forget_library()
+        assert not native.tile_unit()
+    yield
+    monkeypatch.undo()
+    forget_library()
+
+
+def forget_library() -> None:
+    for known in (native._library, native._function, native.tile_unit):
+        known.cache_clear()
+
+
 def both(compute: Callable[..., Tensor], *inputs: Tensor, tolerance: float = 2e-5) -> None:
     """Forward of kernels and torch operators must be equal, gradients of all inputs close."""
     results, gradients = [], []
@@ -217,9 +236,7 @@ def test_the_library_is_compiled_once_and_survives_a_failed_compiler(
 
     monkeypatch.setattr(native, "_run", run)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    native._library.cache_clear()
-    native._function.cache_clear()
-    native.tile_unit.cache_clear()
+    forget_library()
     try:
         assert native.describe().startswith("fused C++ kernels")
         first = len(runs)
@@ -228,9 +245,7 @@ def test_the_library_is_compiled_once_and_survives_a_failed_compiler(
         assert len(runs) == first + 1  # only the flags that failed are tried again
         assert [path.suffix for path in (tmp_path / ".cache" / "edgebert").iterdir()] == [".so"]
     finally:
-        native._library.cache_clear()
-        native._function.cache_clear()
-        native.tile_unit.cache_clear()
+        forget_library()
 
 
 def test_formats_of_other_widths() -> None:
@@ -252,6 +267,7 @@ def test_formats_of_other_widths() -> None:
     )
 
 
+@pytest.mark.usefixtures("products")
 @needs_compiler
 @pytest.mark.parametrize("low", [0, -2])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 24, 40), (66, 300, 129), (7, 1031, 64)])
@@ -289,6 +305,7 @@ def test_a_quantized_layer_is_the_same_as_through_brevitas(bits: int, signed: bo
         torch.testing.assert_close(ours, results[1][name], rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.usefixtures("products")
 @needs_compiler
 @pytest.mark.parametrize("low", [-1.0, 0.0])
 @pytest.mark.parametrize(
@@ -306,6 +323,7 @@ def test_products_with_bits(low: float, rows: int, width: int, columns: int) -> 
         torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.usefixtures("products")
 @needs_compiler
 @pytest.mark.parametrize("low", [-1.0, 0.0])
 def test_products_of_integers_with_bits_are_exact(low: float) -> None:
@@ -316,6 +334,7 @@ def test_products_of_integers_with_bits_are_exact(low: float) -> None:
     assert torch.equal(native_ops.bit_product(values.T.contiguous(), bits), values.T @ bits)
 
 
+@pytest.mark.usefixtures("products")
 @needs_compiler
 def test_products_with_bits_do_not_depend_on_threads() -> None:
     values, bits = torch.randn(300, 200), torch.sign(torch.randn(300, 100))
