@@ -1,6 +1,7 @@
 """Unfolded kernels of encoders of the named sizes, from random tensors."""
 
 import functools
+import re
 
 from hw.integer_model import IntegerModel
 from hw.kernels.add_norm import AddNorm
@@ -14,16 +15,34 @@ from tests.models import random_integer_model
 SIZES = {
     "tiny": (2, 128, 2, 512, 16),
     "mini": (4, 256, 4, 1024, 17),
-    "small": (4, 512, 8, 2048, 18),
+    "small": (4, 512, 8, 2048, 17),
     "minilm": (6, 384, 12, 1536, 18),
     "base": (12, 768, 12, 3072, 18),
 }
+SPELT_OUT = re.compile(r"L(\d+)H(\d+)A(\d+)F(\d+)")
+
+
+def sizes(name: str) -> tuple[int, int, int, int, int]:
+    """Layers, hidden, heads, FFN and bits of a residual word, of a named size or L4H256A4F1024.
+
+    The words of such a size have the bits of the narrowest named one that is as wide, if any, or of
+    the widest.
+    """
+    if name in SIZES:
+        return SIZES[name]
+    match = SPELT_OUT.fullmatch(name)
+    if match is None:
+        raise ValueError(f"expected one of {', '.join(SIZES)}, or L4H256A4F1024, got {name!r}")
+    layers, hidden, heads, ffn = (int(size) for size in match.groups())
+    named = sorted((size[1], size[4]) for size in SIZES.values())
+    word_bits = next((bits for width, bits in named if width >= hidden), named[-1][1])
+    return layers, hidden, heads, ffn, word_bits
 
 
 @functools.cache
 def encoder_kernels(name: str, max_tokens: int, attention: str = "softmax") -> dict[str, Kernel]:
-    """The kernels of a model of a named size, by instance name."""
-    layers, hidden, heads, ffn, word_bits = SIZES[name]
+    """The kernels of a model of a size, by instance name; `name` as for `sizes`."""
+    layers, hidden, heads, ffn, word_bits = sizes(name)
     model = random_integer_model(
         0,
         layers=layers,
