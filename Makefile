@@ -1,5 +1,5 @@
-# make setup | demo | lint | test | test-slow | board-pythons | mutate | bench | synth | place | images
-# | clean
+# make setup | demo | lint | test | test-slow | board-pythons | mutate | bench | synth | place
+# | tradeoff | images | clean
 # PYTHON chooses the interpreter (3.11 or later) that the environment is made with.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-software demo-board lint test test-slow board-pythons mutate bench \
-  synth place images clean
+  synth place tradeoff images clean
 
 help:
 	@echo "make setup      make $(VENV) with the versions of requirements.lock"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      speed of training and inference"
 	@echo "make synth      size of the RTL kernels, by synthesis"
 	@echo "make place      place and route MVUs; NEXTPNR_ROOT=FOLDER holds nextpnr"
+	@echo "make tradeoff   accuracy against LUT and block RAM, estimated, from accuracy.json"
 	@echo "make images     build the images of docker/ and run them"
 	@echo "make clean      remove caches and build folders; $(VENV) and runs/ stay"
 
@@ -101,6 +102,9 @@ synth: setup
 NEXTPNR_ROOT ?= $(or $(EDGEBERT_TOOLS_ROOT),/)
 place: setup
 	$(BIN)/python -m benchmarks.place --root $(NEXTPNR_ROOT)
+
+tradeoff: setup
+	$(BIN)/python -m benchmarks.tradeoff
 
 images:
 	docker/test.sh
