@@ -93,13 +93,13 @@ def pretrain(options: argparse.Namespace) -> int:
         max_hours=options.max_hours,
         say=say,
     )
-    rows = [
-        [name, str(s.step), f"{s.seconds / 3600:.2f}", *(f"{v:.4f}" for v in s.losses.values())]
-        for name, s in result.stages.items()
-        if s.losses
-    ]
-    last = list(result.stages.values())[-1]
-    print_table(["stage", "steps", "hours", *last.losses], rows)
+    stages = {name: stage for name, stage in result.stages.items() if stage.losses}
+    names = list(dict.fromkeys(name for stage in stages.values() for name in stage.losses))
+    rows = []
+    for stage, r in stages.items():  # which may weigh other losses than those before it
+        losses = (f"{r.losses[name]:.4f}" if name in r.losses else "" for name in names)
+        rows.append([stage, str(r.step), f"{r.seconds / 3600:.2f}", *losses])
+    print_table(["stage", "steps", "hours", *names], rows)
     return 0
 
 

@@ -248,3 +248,18 @@ def test_a_record_of_one_stage_of_before_can_be_read(done: Path) -> None:
     record |= {"model_sha256": stage["sha256"]}
     found = PretrainInfo.from_record(record)
     assert asdict(found.stages["w32a32"]) == stage and list(found.stages) == ["w32a32"]
+
+
+def test_the_table_has_every_loss_of_any_stage(
+    done: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a stage with fewer losses than the full-precision one that it goes on from, too."""
+    (tmp_path / "micro.yaml").write_text(yaml.safe_dump(to_dict(micro(relations=0.0))))
+    given = ["--config", str(tmp_path / "micro.yaml"), "--teacher", str(done), "--text", str(text)]
+    given += ["--schedule", "w1a1", "--max-steps", "2", "--out", str(tmp_path / "encoder")]
+    assert main(["pretrain", *given]) == 0
+    header, first, second = capsys.readouterr().out.strip().splitlines()
+    names = ["loss", "relations", "embedding", "hidden", "sentence"]
+    assert header.split() == ["stage", "steps", "hours", *names]
+    assert first.split()[:2] == ["w32a32", "100"] and len(first.split()) == 8
+    assert second.split()[:2] == ["w1a1", "2"] and len(second.split()) == 7  # no relations
