@@ -17,7 +17,7 @@ from statistics import mean
 
 from edgebert.batches import encode_split
 from edgebert.commands import NO_INIT
-from edgebert.config import Bits, load_config, parse_schedule, to_dict
+from edgebert.config import RECIPE_DIR, Bits, load_config, parse_schedule, to_dict
 from edgebert.evaluate import evaluate
 from edgebert.model import BinaryBert
 from edgebert.rundir import LoadedRun, RunFolder, load_run
@@ -53,9 +53,10 @@ class Record:
     stages: Mapping[str, float]
     float_w1a1: float
     chosen_by: str
-    parameters: str  # what its configuration changes in the named one, as a shell has it
+    parameters: str  # what its configuration changes in the recipe, as a shell has it
     seconds: int
     megabytes: float
+    recipe: str = ""  # --config, where that isn't `config`
 
     @property
     def gap(self) -> float:
@@ -73,6 +74,7 @@ def collect(path: Path, data: Path | None) -> Record:
     for bits in parse_schedule(run.config.train.schedule):
         stages[bits.name] = folder.read_stage(bits).metrics
     name = config_name(run)
+    recipe, parameters = nearest(run, name)
     return Record(
         name=path.name,
         config=name,
@@ -82,9 +84,10 @@ def collect(path: Path, data: Path | None) -> Record:
         stages={name: found[metric] for name, found in stages.items()},
         float_w1a1=float_metric(run, data),
         chosen_by="held-out" if run.config.train.held_out else "dev",
-        parameters=changes(run, name),
+        parameters=parameters,
         seconds=round(folder.seconds() + (before.seconds if before else 0)),
         megabytes=round(packed_bytes(run) / 1e6, 2),
+        recipe="" if recipe == name else recipe,
     )
 
 
@@ -109,10 +112,21 @@ def config_name(run: LoadedRun) -> str:
     return f"L{m.layers}H{m.hidden}A{m.heads}F{m.ffn}"
 
 
-def changes(run: LoadedRun, name: str) -> str:
-    """What the run's training changes in the named configuration, without any path."""
+def nearest(run: LoadedRun, name: str) -> tuple[str, str]:
+    """The recipe of the run's size, or the size, that its training changes least, and the changes.
+
+    As a shell has them, without any path.
+    """
     if name not in CONFIGS:
-        return ""
+        return name, ""
+    recipes = sorted(path.stem for path in RECIPE_DIR.glob(f"{name}-*.yaml"))
+    found = {known: changes(run, known) for known in (name, *recipes)}
+    best = min(found, key=lambda known: len(found[known]))
+    return best, shlex.join(found[best])
+
+
+def changes(run: LoadedRun, name: str) -> list[str]:
+    """What the run's training changes in a configuration, as key=value."""
     named, ours = to_dict(load_config(name)), to_dict(run.config)
     ours["train"]["init"] = run.info.init or NO_INIT  # --init comes before the configuration's
     found = []
@@ -121,7 +135,7 @@ def changes(run: LoadedRun, name: str) -> str:
             if value != named[section][key] and key != "seed":
                 shown = Path(value).name if isinstance(value, str) and "/" in value else value
                 found.append(f"{section}.{key}={shown}".replace("'", ""))
-    return shlex.join(found)
+    return found
 
 
 def packed_bytes(run: LoadedRun) -> int:
@@ -158,7 +172,7 @@ def table(records: Sequence[Record]) -> str:
     """One row a run."""
     lines = [
         "| run | config | task | seed | teacher | w1a2 | float | integer | gap | chosen by | MB "
-        "| hours | changes to the named configuration |",
+        "| hours | --config, and what was set beside |",
         "| --- | --- | --- " + "| ---: " * 6 + "| --- | ---: | ---: | --- |",
     ]
     for r in records:
@@ -167,7 +181,8 @@ def table(records: Sequence[Record]) -> str:
         cells = [r.name, r.config, r.task, str(r.seed)]
         cells += ["" if value is None else f"{100 * value:.1f}" for value in figures]
         cells += [f"{r.gap:.1f}", r.chosen_by, f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
-        lines.append("| " + " | ".join([*cells, r.parameters]) + " |")
+        cells.append(f"{r.recipe or r.config} {r.parameters}".strip())
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

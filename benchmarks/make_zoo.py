@@ -147,7 +147,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
     import edgebert
 
     m, named = run.config.model, record.config
-    command = f"edgebert train --config {named} --task {model.task}"
+    command = f"edgebert train --config {record.recipe or named} --task {model.task}"
     changed = shlex.split(record.parameters)
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
     values: dict[str, Any] = vars(replace(model)) | {
