@@ -217,10 +217,11 @@ class Stage:
         with self._autocast(self.model):
             output = self.wrapped(*inputs)
         soft = self._soft_loss(output.logits, indices, altered, counts)
-        if self.teacher is None:
+        distill = self.context.config.distill
+        unasked = not (distill.logits or distill.hidden or distill.attention)
+        if self.teacher is None or (unasked and soft is not None):
             hard = label_loss(output.logits, labels, self.regression, counts.labelled)
-            weight = self.context.config.distill.labels
-            return hard if soft is None else soft + weight * hard
+            return hard if soft is None else soft + distill.labels * hard
         with torch.no_grad(), self._autocast(self.teacher):
             target = self.teacher(*inputs)
         loss = distill_loss(
@@ -228,7 +229,7 @@ class Stage:
             target,
             labels,
             inputs[2],
-            config=self.context.config.distill,
+            config=distill,
             regression=self.regression,
             counts=counts,
         )
