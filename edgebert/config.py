@@ -117,6 +117,7 @@ class DistillConfig:
 
     logits: float = 1.0
     hidden: float = 1.0
+    hidden_part: float = 1.0  # of a stage's steps, after which hidden and attention are 0
     attention: float = 0.0
     labels: float = 0.0  # weight of the loss on the task's own labels
     temperature: float = 1.0
@@ -126,8 +127,11 @@ class DistillConfig:
     replace: float = 0.0  # of the tokens of every other sentence, by near ones (augment.py)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.replace <= 1:
-            raise UserError(f"config distill.replace: expected from 0 to 1, got {self.replace}")
+        for name in ("replace", "hidden_part"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(
+                    f"config distill.{name}: expected from 0 to 1, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from edgebert.augment import Replacer, every_other
 from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
-from edgebert.config import Bits, stage_value
+from edgebert.config import Bits, DistillConfig, stage_value
 from edgebert.context import Context, Interrupted
 from edgebert.distill import UNLABELLED, Counts, distill_loss, label_loss, logits_loss
 from edgebert.errors import UserError
@@ -217,7 +217,7 @@ class Stage:
         with self._autocast(self.model):
             output = self.wrapped(*inputs)
         soft = self._soft_loss(output.logits, indices, altered, counts)
-        distill = self.context.config.distill
+        distill = self._weights()
         unasked = not (distill.logits or distill.hidden or distill.attention)
         if self.teacher is None or (unasked and soft is not None):
             hard = label_loss(output.logits, labels, self.regression, counts.labelled)
@@ -234,6 +234,12 @@ class Stage:
             counts=counts,
         )
         return loss if soft is None else loss + soft
+
+    def _weights(self) -> DistillConfig:
+        """Of the losses at this step."""
+        given = self.context.config.distill
+        early = self.step < given.hidden_part * self.total
+        return given if early else replace(given, hidden=0.0, attention=0.0)
 
     def _soft_loss(
         self, logits: Tensor, indices: Indices, altered: NDArray[np.bool_], counts: Counts

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,17 @@ def test_held_out_sentences_choose_and_unlabelled_text_is_distilled(
     assert all("dev" not in line for line in lines)
     assert {line["stage"]: line["step"] for line in lines} == {"w32a32": 9, "w1a1": 10}
     assert results[1].chosen_by != {}
+
+
+def test_the_last_part_of_a_stage_compares_no_hidden_states(data: Path, tmp_path: Path) -> None:
+    def trained(name: str, **distill: float) -> str:
+        config = micro_config(epochs=1, schedule="w32a32,w1a1")
+        weights = replace(config.distill, **{"attention": 0.5, **distill})
+        return run(data, tmp_path / name, replace(config, distill=weights))[1].checkpoint_sha256
+
+    whole, half, none = (trained(f"part-{part}", hidden_part=part) for part in (1.0, 0.5, 0.0))
+    assert none == trained("without", hidden=0.0, attention=0.0)
+    assert len({whole, half, none}) == 3
 
 
 def test_regression_trains_through_all_stages(tmp_path: Path) -> None:
