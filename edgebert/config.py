@@ -15,7 +15,7 @@ import yaml
 from edgebert.errors import UserError
 
 CONFIG_DIR = Path(__file__).parent / "configs"
-RECIPE_DIR = Path(__file__).parent / "recipes"  # what of a configuration trains a task best
+RECIPE_DIR = Path(__file__).parent / "recipes"  # trainings of a named size for a task
 PRETRAIN_LOSSES = ("relations", "hidden", "embedding", "sentence")
 
 

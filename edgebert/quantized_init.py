@@ -15,10 +15,9 @@ from edgebert.errors import UserError
 from edgebert.init import init_tokenizer, load_quantized_state
 from edgebert.inputs import Inputs
 from edgebert.model import BinaryBert
-from edgebert.zoo.encoders import local_encoder
+from edgebert.zoo.encoders import FLOAT_TABLES, local_encoder
 
 AUTO, NONE = "auto", "none"
-TABLES = ("position.weight", "token_type.weight")  # of which a model may take the first rows only
 
 Starts = Mapping[str, Mapping[str, Tensor]]  # by the stage's name, in BinaryBert's names
 
@@ -55,7 +54,7 @@ def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> 
     """Let a stage's model start from a pre-trained one. pooler: whether that comes, too."""
     chosen = {name: t for name, t in state.items() if pooler or not name.startswith("pooler.")}
     ours = model.state_dict()
-    for name in TABLES:
+    for name in FLOAT_TABLES:  # of which a model may take the first rows only
         chosen[name] = chosen[name][: len(ours[name])]
     load_quantized_state(model, chosen)
 
