@@ -1,12 +1,14 @@
-"""A finished run that another one goes on from: `--init RUN`.
+"""A finished run that another one goes on from: `--init RUN` with a schedule of quantized stages.
 
-Its last stage is start and teacher of the new run's first stage, as if the schedule went on.
+Its last stage is start and teacher of the new run's first stage, as if the schedule went on. Where
+the schedule begins with w32a32, a run is an encoder to start from (edgebert/init.py), of any task.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgebert.config import parse_schedule
+from edgebert.encoder_folder import FULL
 from edgebert.errors import UserError
 from edgebert.inputs import Inputs
 from edgebert.model import BinaryBert
@@ -22,13 +24,15 @@ class Start:
 
 
 def load_start(init: str | None, inputs: Inputs) -> Start | None:
-    """Load the run `init`, whose sizes and labels have to be those of `inputs`; None if it is none.
+    """Load the run `init`, whose sizes and labels have to be those of `inputs`.
 
-    Raises UserError, naming the first difference.
+    None where it is no run, or one to start anew from. Raises UserError, naming the first difference.
     """
     if init is None or not is_run(Path(init)):
         return None
     folder, ours = RunFolder(Path(init)), inputs.config
+    if parse_schedule(ours.train.schedule)[0] == FULL:
+        return None
     info, config = folder.read_info(), folder.read_config()
     sizes = {f"model.{name}": value for name, value in asdict(config.model).items()}
     del sizes["model.dropout"]  # of full-precision training, which is over
@@ -42,14 +46,10 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
         if theirs != here:
             raise UserError(
                 f"--init {init}: expected {what} = {theirs} as it was trained with, got {here}; "
-                "choose the same --config and --task, or another --init"
+                "choose the same --config and --task, another --init, or a schedule that begins "
+                "with w32a32, which takes its encoder alone"
             )
     done = parse_schedule(config.train.schedule)
-    if parse_schedule(ours.train.schedule)[0].weight == 32:
-        raise UserError(
-            f"--init {init}: expected a schedule that goes on from its {done[-1].name}, got "
-            f"{ours.train.schedule}; give one of quantized stages, such as --schedule w1a2,w1a1"
-        )
     stages = {bits.name: folder.read_stage(bits) for bits in done}
     before = info.earlier.stages if info.earlier else {}
     seconds = info.earlier.seconds if info.earlier else 0.0

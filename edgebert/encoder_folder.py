@@ -187,12 +187,16 @@ def check_encoder(source: str, model: ModelConfig, option: str = "--init") -> No
             f"{option} {source}: expected a finished pre-training, got one that is "
             f"{folder.read_info().status}; go on with edgebert pretrain --resume"
         )
-    ours = folder.read_config().model
+    check_sizes(folder.read_config().model, model, f"{option} {source}")
+
+
+def check_sizes(theirs: ModelConfig, ours: ModelConfig, what: str) -> None:
+    """Raise UserError, beginning with `what`, unless an encoder has a model's sizes."""
     for name in ("layers", "hidden", "heads", "ffn"):
-        was, now = getattr(ours, name), getattr(model, name)
+        was, now = getattr(theirs, name), getattr(ours, name)
         if was != now:
             raise UserError(
-                f"{option} {source}: expected model.{name} = {was} as it was pre-trained with, "
+                f"{what}: expected model.{name} = {was} as it was trained with, "
                 f"got {now}; choose the same --config"
             )
 

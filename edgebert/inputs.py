@@ -16,7 +16,7 @@ from edgebert.data import Example, TaskData
 from edgebert.distill import UNLABELLED
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
-from edgebert.rundir import RunFolder, is_run, require_run
+from edgebert.rundir import RunFolder, require_run
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
 from edgebert.tokenizer import Tokenizer
@@ -99,8 +99,6 @@ def join(labelled: EncodedSplit, text: EncodedSplit) -> EncodedSplit:
 def _tokenizer(config: Config, examples: list[Example], init: str | None) -> Tokenizer:
     """The start's or teacher's vocabulary, BERT's own, or, at another size, one of the text."""
     length = config.model.max_tokens
-    if init is not None and is_run(Path(init)):
-        return Tokenizer(RunFolder(Path(init)).read_tokenizer().vocab, length)
     if init is not None:
         from edgebert.init import init_tokenizer
 

@@ -1,7 +1,7 @@
 """Quantized stages that start from the ones that an encoder was pre-trained with.
 
 Everything of such a stage but classifier and pooler starts from the encoder; these come from the
-stage before, which stays the teacher.
+stage before, which stays the teacher. A training run is such an encoder, too, whatever its task.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,18 @@ from pathlib import Path
 from torch import Tensor
 
 from edgebert.config import Config, parse_schedule
-from edgebert.encoder_folder import FULL, EncoderFolder, check_encoder, is_pretraining
+from edgebert.encoder_folder import (
+    FULL,
+    EncoderFolder,
+    check_encoder,
+    check_sizes,
+    is_pretraining,
+)
 from edgebert.errors import UserError
-from edgebert.init import init_tokenizer, load_quantized_state
+from edgebert.init import init_tokenizer, load_quantized_state, quantized_state
 from edgebert.inputs import Inputs
 from edgebert.model import BinaryBert
+from edgebert.rundir import RunFolder, is_run
 from edgebert.zoo.encoders import FLOAT_TABLES, local_encoder
 
 AUTO, NONE = "auto", "none"
@@ -32,9 +39,11 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
     if source is None or source == NONE:
         return {}
     path = Path(local_encoder(source))
-    stages = parse_schedule(config.train.schedule)
-    found = EncoderFolder(path).read_info().stages if is_pretraining(path) else {}
-    ours = [bits for bits in stages if bits != FULL and bits.name in found]
+    stages = [bits for bits in parse_schedule(config.train.schedule) if bits != FULL]
+    if named == AUTO and is_run(path) and len(stages) == len(parse_schedule(config.train.schedule)):
+        return {}  # goes on from that run's last stage
+    found = _stage_names(path)
+    ours = [bits for bits in stages if bits.name in found]
     option = "--init" if named == AUTO else "train.quantized_init"
     if named != AUTO and not ours:
         raise UserError(
@@ -44,10 +53,29 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
         )
     if not ours:
         return {}
-    check_encoder(str(path), config.model, option)
-    folder = EncoderFolder(path)
-    _check(folder.read_config(), inputs, f"{option} {source}", str(path))
-    return {bits.name: folder.load_stage(bits, folder.read_info()) for bits in ours}
+    what = f"{option} {source}"
+    if is_run(path):
+        run = RunFolder(path)
+        theirs, info = run.read_config(), run.read_info()
+        check_sizes(theirs.model, config.model, what)
+        states = [quantized_state(run.load_stage(bits, theirs, info)) for bits in ours]
+    else:
+        check_encoder(str(path), config.model, option)
+        encoder = EncoderFolder(path)
+        theirs, record = encoder.read_config(), encoder.read_info()
+        states = [encoder.load_stage(bits, record) for bits in ours]
+    _check(theirs, inputs, what, str(path))
+    return {bits.name: state for bits, state in zip(ours, states, strict=True)}
+
+
+def _stage_names(path: Path) -> tuple[str, ...]:
+    """Of a pre-training or a run; none of another folder."""
+    if is_pretraining(path):
+        return tuple(EncoderFolder(path).read_info().stages)
+    if is_run(path):
+        schedule = RunFolder(path).read_config().train.schedule
+        return tuple(bits.name for bits in parse_schedule(schedule))
+    return ()
 
 
 def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> None:

@@ -105,10 +105,9 @@ def test_it_resumes_to_the_same_model_but_not_from_another_start(
         (settings(REST, ffn=48), r"expected model\.ffn = 32 as it was trained with, got 48"),
         (settings(REST, max_tokens=12), r"expected model\.max_tokens = 16"),
         (settings(REST, attention="sps"), r"expected model\.attention = softmax"),
-        (settings(WHOLE), r"expected a schedule that goes on from its w32a32, got w32a32,w1a2"),
     ],
 )
-def test_another_model_or_a_schedule_that_starts_over_is_named(
+def test_another_model_is_named(
     data: Path, first: Path, tmp_path: Path, config: Config, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:

@@ -177,3 +177,26 @@ def test_an_encoders_files_are_by_stage(encoder: Path) -> None:
     folder = EncoderFolder(encoder)
     full = folder.load_stage(FULL, folder.read_info())
     assert full.keys() == encoder_state(small_model(micro().model, FULL)).keys()
+
+
+def test_a_run_of_another_task_is_an_encoder_of_all_its_stages(
+    encoder: Path, data: Path, tmp_path: Path
+) -> None:
+    first, _ = run(settings("w32a32,w1a1"), data, tmp_path / "first", encoder)
+    other = tmp_path / "data"
+    other.mkdir()
+    for name in ("train.csv", "dev.csv"):
+        lines = (data / name).read_text(encoding="utf-8").splitlines()
+        scored = [line.rsplit(",", 1)[0] + ",0.5" for line in lines[1:]]
+        (other / name).write_text("\n".join([lines[0], *scored]) + "\n", encoding="utf-8")
+    folder, said = run(settings("w32a32,w1a1"), other, tmp_path / "second", first.path)
+    assert said.count(SAID) == 1 and folder.read_info().regression
+    assert folder.read_info().earlier is None
+    for stage in ("w32a32", "w1a1"):
+        found, start = parameters(folder, stage), parameters(first, stage)
+        for name in start:
+            if not name.startswith(("classifier.", "pooler.")):
+                assert same(found[name], start[name]), (stage, name)
+    assert len(found["classifier.bias"]) == 1
+    # the teacher of the second run's w1a1 is its own w32a32, whose pooler w1a1 takes
+    assert same(found["pooler.weight"], parameters(folder, "w32a32")["pooler.weight"])
