@@ -23,16 +23,18 @@ from onnxruntime.quantization import quantize_dynamic
 
 from benchmarks.float_bert import build_float_bert
 from edgebert.config import load_config, to_dict
+from export.fast_ops import use_fast_ops
 from export.onnx_fast import build_fast
 from tests.models import random_integer_model
 
-ENGINES = ("fast", "float32", "int8")
+ENGINES = ("fast", "plain", "float32", "int8")  # fast and plain: one file
 HEADER = f"""# Inference speed of the fast graph
 
 ONNX Runtime {onnxruntime.__version__}, CPU, one thread, medians of interleaved rounds.
 `float32` is a BERT of the same architecture built by benchmarks/float_bert.py (GELU, float
 softmax, single LayerNormalization nodes), `int8` is onnxruntime.quantization.quantize_dynamic
-of it, `fast` is export/onnx_fast.py: the 1-bit model with its exact integers.
+of it, `fast` is fast.onnx (export/onnx_fast.py): the 1-bit model with its exact integers, in the
+operators of export/kernels. `plain` is the same file without them, in ONNX Runtime's own operators.
 """
 
 
@@ -73,14 +75,24 @@ def make_sessions(size: str) -> dict[str, onnxruntime.InferenceSession]:
         float_path, int8_path = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         onnx.save(build_float_bert(model.dimensions), float_path)
         quantize_dynamic(float_path, int8_path)
-        sources = (build_fast(model).SerializeToString(), str(float_path), str(int8_path))
-        return {name: session(source) for name, source in zip(ENGINES, sources, strict=True)}
+        graph = build_fast(model)
+        fast = graph.SerializeToString()
+        sources = (fast, fast, str(float_path), str(int8_path))
+        options = {name: one_thread() for name in ENGINES}
+        if not use_fast_ops(graph, options["fast"]):
+            raise SystemExit("expected a C++ compiler for the operators of fast.onnx, got none")
+        return {
+            name: onnxruntime.InferenceSession(
+                source, options[name], providers=["CPUExecutionProvider"]
+            )
+            for name, source in zip(ENGINES, sources, strict=True)
+        }
 
 
-def session(source: str | bytes) -> onnxruntime.InferenceSession:
+def one_thread() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def measure(
@@ -117,9 +129,9 @@ def row(r: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     head = (
-        "| size | batch | tokens | fast ms | float32 ms | int8 ms "
+        "| size | batch | tokens | fast ms | plain ms | float32 ms | int8 ms "
         "| float32 / fast | int8 / fast |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     )
     return head + "\n".join(row(r) for r in results) + "\n"
 

@@ -24,6 +24,7 @@ ENGINES = {
     "encoder": "onnxruntime encoder.onnx",
     "qonnx": "qonnx model.onnx",
     "fast": "onnxruntime fast.onnx",
+    "fused": "fused fast.onnx",
     "finn": "finn graph",
     "kernels": "rtl kernels",
     "accelerator": "rtl accelerator",

@@ -124,9 +124,7 @@ class _Forward:
         else:
             table = self.t[f"{name}.exp_table"]
             share = self.t[f"{name}.probability_threshold"]
-            p = softmax_threshold(
-                scores, scale, beta, alpha, table, share, self.keys, self.formats
-            )
+            p = softmax_threshold(scores, scale, beta, alpha, table, share, self.keys, self.formats)
         self.record(f"{name}.probabilities", p)
         return p
 

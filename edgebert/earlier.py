@@ -26,7 +26,8 @@ class Start:
 def load_start(init: str | None, inputs: Inputs) -> Start | None:
     """Load the run `init`, whose sizes and labels have to be those of `inputs`.
 
-    None where it is no run, or one to start anew from. Raises UserError, naming the first difference.
+    None where it is no run, or one to start anew from.
+    Raises UserError, naming the first difference.
     """
     if init is None or not is_run(Path(init)):
         return None

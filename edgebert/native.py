@@ -6,26 +6,17 @@ passes give the same numbers either way.
 
 import ctypes
 import functools
-import hashlib
-import os
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from hw.cache import cache_folder
+from hw.compiled import compiled, compiler
 
 SOURCES = Path(__file__).parent / "kernels"
-COMPILERS = ("g++", "c++", "clang++")
-COMMON = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno")
-# No contraction: a fused multiply-add would round differently from torch's operators.
-EXACT = ("-ffp-contract=off", "-fno-trapping-math")
 # OpenMP's functions come from the library that torch has loaded, and with it torch's threads.
 CHOICES = (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native", "-fopenmp-simd"), ())
-COMPILE_SECONDS = 120
 PARALLEL_ELEMENTS = 16384  # below that, starting threads costs more than it saves
 
 Argument = Tensor | int | float | ctypes.Structure | None
@@ -89,51 +80,12 @@ def _function(name: str) -> "ctypes._NamedFuncPointer":
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """The compiled kernels; None where they can't be."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
+    found = compiler()
+    if found is None:
         return None
     for choice in CHOICES:
         try:
-            return ctypes.CDLL(str(_compiled(compiler, (*COMMON, *EXACT, *choice))))
+            return ctypes.CDLL(str(compiled(SOURCES, "kernels", found, choice)))
         except (OSError, RuntimeError, subprocess.SubprocessError):
             continue
     return None
-
-
-def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
-    """The shared library, compiled unless the cache holds it."""
-    sources = sorted(SOURCES.glob("*.[ch]pp"))
-    key = hashlib.sha256(_processor().encode())
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60)
-    key.update(version.stdout + repr((compiler, flags)).encode())
-    for source in sources:
-        key.update(source.read_bytes())
-    folder = cache_folder()
-    library = folder / f"kernels-{key.hexdigest()[:24]}.so"
-    if library.exists():
-        return library
-    units = [str(source) for source in sources if source.suffix == ".cpp"]
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # same file system: atomic rename
-        objects = [str(Path(scratch) / f"{i}.o") for i in range(len(units))]
-        for unit, name in zip(units, objects, strict=True):
-            _run([compiler, *flags, "-c", unit, "-o", name])
-        result = Path(scratch) / library.name
-        _run([compiler, "-shared", *objects, "-o", str(result)])
-        os.replace(result, library)
-    return library
-
-
-def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, check=True, timeout=COMPILE_SECONDS)
-
-
-def _processor() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        import platform
-
-        return f"{platform.machine()} {platform.processor()}"
-    wanted = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))

@@ -12,6 +12,10 @@ How it is fast:
   floor is a cast; the residual stream is int32 plus an offset (export/fast_norm.py).
 
 QGemm is an operator of ONNX Runtime (domain com.microsoft), in every build for CPUs.
+
+The nodes are few: the embedding, each half of a layer, and the classifier are one operator of the
+domain edgebert.fast, whose function holds the nodes described above. A session that knows the
+operators (export/fast_ops.py) computes each in one pass, any other one inlines the functions.
 """
 
 import numpy as np
@@ -20,6 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from export.fast_norm import RESIDUAL_OFFSET, layer_norm, requantized, residual_add
+from export.fast_ops import FAST_DOMAIN
 from export.onnx_graph import Graph
 from export.onnx_ops import MICROSOFT_DOMAIN
 from hw.integer_model import IntegerModel
@@ -32,36 +37,117 @@ def build_fast(model: IntegerModel) -> onnx.ModelProto:
     for name in ("input_ids", "token_type_ids", "attention_mask"):
         graph.input(name, TensorProto.INT64, ("batch", "tokens"))
     rows = _embedding(graph, model)
-    mask, count = _mask(graph, model.dimensions.head_width)
     for i in range(model.dimensions.layers):
-        rows = _layer(graph, model, f"layer.{i}", rows, mask, count)
-    _head(graph, model, rows)
+        rows = _self_attention(graph, model, f"layer.{i}", rows)
+        rows = _feed_forward(graph, model, f"layer.{i}", rows)
+    _classifier(graph, model, rows)
     graph.output("logits", TensorProto.INT64, ("batch", label_count(model.config)))
     return graph.model()
 
 
 def _embedding(graph: Graph, model: IntegerModel) -> str:
     """Embedding sum in float64 and its LayerNorm: (rows, hidden)."""
+    tables = [f"embedding.{name}" for name in ("word.scale", "position", "token_type")]
+    largest = sum(int(np.abs(model[name]).max()) for name in tables)
+    # the operator sums in int32; of larger sums only the function is exact
+    body = Graph("Embedding" if largest < 1 << 30 else "WideEmbedding")
     h = model.dimensions.hidden
-    bits = graph.constant("embedding.word.weight", model["embedding.word.weight"], np.int8)
-    bits = graph.op("Gather", [bits, "input_ids"], "embedding.bits")
-    sign = graph.op("Cast", [bits], "embedding.sign", to=TensorProto.DOUBLE)
-    scale = graph.constant(
+    bits = body.constant("embedding.word.weight", model["embedding.word.weight"], np.int8)
+    bits = body.op("Gather", [bits, "input_ids"], "embedding.bits")
+    sign = body.op("Cast", [bits], "embedding.sign", to=TensorProto.DOUBLE)
+    scale = body.constant(
         "embedding.word.scale", model["embedding.word.scale"][:, None], np.float64
     )
-    scale = graph.op("Gather", [scale, "input_ids"], "embedding.scale")
-    total = graph.op("Mul", [sign, scale], "embedding.word")
-    table = graph.constant("embedding.position", model["embedding.position"], np.float64)
-    length = graph.op("Shape", ["input_ids"], "tokens.length", start=1, end=2)
-    start = graph.constant("start", [0], np.int64)
-    position = graph.op("Slice", [table, start, length, start], "embedding.position_rows")
-    total = graph.op("Add", [total, position], "embedding.word_and_position")
-    table = graph.constant("embedding.token_type", model["embedding.token_type"], np.float64)
-    types = graph.op("Gather", [table, "token_type_ids"], "embedding.token_type_rows")
-    total = graph.op("Add", [total, types], "embedding.sum")
-    flat = graph.constant("shape_rows", [-1, h], np.int64)
-    total = graph.op("Reshape", [total, flat], "embedding.rows")
-    return layer_norm(graph, model, (total, 0), "embedding.norm")
+    scale = body.op("Gather", [scale, "input_ids"], "embedding.scale")
+    total = body.op("Mul", [sign, scale], "embedding.word")
+    table = body.constant("embedding.position", model["embedding.position"], np.float64)
+    length = body.op("Shape", ["input_ids"], "tokens.length", start=1, end=2)
+    start = body.constant("start", [0], np.int64)
+    position = body.op("Slice", [table, start, length, start], "embedding.position_rows")
+    total = body.op("Add", [total, position], "embedding.word_and_position")
+    table = body.constant("embedding.token_type", model["embedding.token_type"], np.float64)
+    types = body.op("Gather", [table, "token_type_ids"], "embedding.token_type_rows")
+    total = body.op("Add", [total, types], "embedding.sum")
+    flat = body.constant("shape_rows", [-1, h], np.int64)
+    total = body.op("Reshape", [total, flat], "embedding.rows")
+    layer_norm(body, model, (total, 0), "embedding.norm")
+    norm = _norm_parameters(body, model, "embedding.norm")
+    parameters = [_formats(body, model), "embedding.word.weight", *tables, *norm]
+    return graph.fuse(body, FAST_DOMAIN, ["input_ids", "token_type_ids"], parameters)
+
+
+def _self_attention(graph: Graph, model: IntegerModel, layer: str, rows: str) -> str:
+    """A layer up to its first LayerNorm."""
+    d = model.dimensions
+    body = Graph("SelfAttention" if d.attention == "softmax" else "PolarizedSelfAttention")
+    mask, count = _mask(body, d.head_width)
+    context = _attention(body, model, layer, rows, mask, count)
+    bits = _bits(body, model, context, f"{layer}.output.input_threshold")
+    _residual_norm(body, model, rows, bits, f"{layer}.output", f"{layer}.attention_norm")
+    parameters = [_formats(body, model)]
+    for matrix in ("query", "key", "value"):
+        parameters += _threshold_parameters(body, model, f"{layer}.{matrix}")
+    name = f"{layer}.attention"
+    for kind in ("probability_threshold", "exp_table", "score_threshold"):
+        if f"{name}.{kind}" in model.tensors:
+            parameters.append(_integers(body, model, f"{name}.{kind}"))
+    parameters.append(f"{layer}.output.input_threshold")
+    parameters += _residual_parameters(body, model, f"{layer}.output", f"{layer}.attention_norm")
+    return graph.fuse(body, FAST_DOMAIN, [rows, "attention_mask"], parameters)
+
+
+def _feed_forward(graph: Graph, model: IntegerModel, layer: str, rows: str) -> str:
+    """The rest of a layer."""
+    body = Graph("FeedForward")
+    bits = _bits(body, model, rows, f"{layer}.up.input_threshold")
+    bits = _thresholded_product(body, model, bits, f"{layer}.up")
+    _residual_norm(body, model, rows, bits, f"{layer}.down", f"{layer}.ffn_norm", 255)
+    parameters = [
+        _formats(body, model),
+        *_threshold_parameters(body, model, f"{layer}.up"),
+        *_residual_parameters(body, model, f"{layer}.down", f"{layer}.ffn_norm"),
+    ]
+    return graph.fuse(body, FAST_DOMAIN, [rows], parameters)
+
+
+def _integers(graph: Graph, model: IntegerModel, name: str) -> str:
+    """A tensor of the model as it is, beside what the body makes of it."""
+    return graph.constant(f"{name}.integers", model[name], np.int64)
+
+
+def _formats(graph: Graph, model: IntegerModel) -> str:
+    f = model.formats
+    values = (
+        RESIDUAL_OFFSET,
+        f.fraction_bits,
+        f.word_bits,
+        f.probability_bits,
+        f.rsqrt_index_bits,
+        f.norm_fraction_bits,
+        f.gamma_fraction_bits,
+        model.dimensions.heads,
+    )
+    return graph.constant("formats", values, np.int64)
+
+
+def _threshold_parameters(graph: Graph, model: IntegerModel, matrix: str) -> list[str]:
+    thresholds = _integers(graph, model, f"{matrix}.threshold")
+    return [f"{matrix}.input_threshold", f"{matrix}.weight", thresholds]
+
+
+def _norm_parameters(graph: Graph, model: IntegerModel, norm: str) -> list[str]:
+    names = (f"{norm}.gamma", f"{norm}.beta", "rsqrt_table")
+    return [_integers(graph, model, name) for name in names]
+
+
+def _scale_parameters(graph: Graph, model: IntegerModel, matrix: str) -> list[str]:
+    scale = [int(model[f"{matrix}.{name}"]) for name in ("multiplier", "shift")]
+    scale_name = graph.constant(f"{matrix}.multiplier_and_shift", scale, np.int64)
+    return [f"{matrix}.weight", scale_name, _integers(graph, model, f"{matrix}.bias")]
+
+
+def _residual_parameters(graph: Graph, model: IntegerModel, matrix: str, norm: str) -> list[str]:
+    return [*_scale_parameters(graph, model, matrix), *_norm_parameters(graph, model, norm)]
 
 
 def _mask(graph: Graph, width: int) -> tuple[str, str]:
@@ -79,15 +165,6 @@ def _mask(graph: Graph, width: int) -> tuple[str, str]:
     far = graph.constant("mask.far", float(2 * width + 1))
     mask = graph.op("Sub", [mask, graph.constant("one", 1.0)], "mask.minus_one")
     return graph.op("Mul", [mask, far], "mask.added"), count
-
-
-def _layer(graph: Graph, model: IntegerModel, layer: str, rows: str, mask: str, count: str) -> str:
-    context = _attention(graph, model, layer, rows, mask, count)
-    bits = _bits(graph, model, context, f"{layer}.output.input_threshold")
-    rows = _residual_norm(graph, model, rows, bits, f"{layer}.output", f"{layer}.attention_norm")
-    bits = _bits(graph, model, rows, f"{layer}.up.input_threshold")
-    bits = _thresholded_product(graph, model, bits, f"{layer}.up")
-    return _residual_norm(graph, model, rows, bits, f"{layer}.down", f"{layer}.ffn_norm", 255)
 
 
 def _bits(graph: Graph, model: IntegerModel, x: str, name: str) -> str:
@@ -162,9 +239,8 @@ def _attention(
 ) -> str:
     """Context as float32 (rows, hidden)."""
     d = model.dimensions
-    if "shape.heads" not in graph.constants:
-        graph.constant("shape.heads", [d.heads, d.head_width], np.int64)
-        graph.op("Shape", ["input_ids"], "shape.ids")
+    graph.constant("shape.heads", [d.heads, d.head_width], np.int64)
+    graph.op("Shape", ["attention_mask"], "shape.ids")
     query = _heads(graph, model, rows, f"{layer}.query", 1.0)
     key = _heads(graph, model, rows, f"{layer}.key", 0.5)
     value = _heads(graph, model, rows, f"{layer}.value", 1.0)
@@ -222,9 +298,11 @@ def _softmax(
     return e, graph.op("Cast", [limit], f"{name}.limit", to=TensorProto.FLOAT)
 
 
-def _head(graph: Graph, model: IntegerModel, rows: str) -> None:
+def _classifier(graph: Graph, model: IntegerModel, rows: str) -> None:
     """Pooler and classifier of the first tokens."""
+    outer, graph = graph, Graph("Classifier")
     d, f = model.dimensions, model.formats
+    graph.op("Shape", ["input_ids"], "shape.ids")
     shape = graph.op(
         "Concat",
         ["shape.ids", graph.constant("shape.hidden", [d.hidden], np.int64)],
@@ -250,3 +328,11 @@ def _head(graph: Graph, model: IntegerModel, rows: str) -> None:
     bias = graph.constant("classifier.bias", model["classifier.bias"], np.float64)
     logits = graph.op("Add", [logits, bias], "classifier.logits")
     graph.op("Cast", [logits], "logits", to=TensorProto.INT64)
+    parameters = [
+        _formats(graph, model),
+        "pooler.input_threshold",
+        *_scale_parameters(graph, model, "pooler"),
+        weight,
+        bias,
+    ]
+    outer.fuse(graph, FAST_DOMAIN, [rows, "input_ids"], parameters)

@@ -30,6 +30,7 @@ class Graph:
         self.outputs: list[onnx.ValueInfoProto] = []
         self.values: list[onnx.ValueInfoProto] = []
         self.data_types: dict[str, str] = {}
+        self.functions: dict[str, onnx.FunctionProto] = {}
 
     def input(self, name: str, element: int, shape: Shape, data_type: str = "") -> str:
         """Declare a graph input, with qonnx's data type where the element type says less."""
@@ -75,6 +76,43 @@ class Graph:
         )
         return output
 
+    def fuse(
+        self, body: "Graph", domain: str, inputs: Sequence[str], parameters: Sequence[str]
+    ) -> str:
+        """Add the nodes of another graph as one node of the operator that it is named after.
+
+        Its last node gives the output. The operator has these inputs, then parameters, which are
+        constants of the body, then the other constants of the body; the body becomes its function.
+        An operator whose body differs from that of an earlier node gets another name.
+        """
+        others = [name for name in body.constants if name not in set(parameters)]
+        names = [*inputs, *parameters, *others]
+        self.constants = {**body.constants, **self.constants}
+        function = body.function(domain, names)
+        count = 1
+        while self.functions.setdefault(function.name, function) != function:
+            count += 1
+            function.name = f"{body.name}_{count}"
+        return self.op(function.name, names, body.nodes[-1].output[0], domain=domain)
+
+    def function(self, domain: str, inputs: Sequence[str]) -> onnx.FunctionProto:
+        """The nodes as a function that computes the last one's output; its names say nothing."""
+        short = {name: f"i{i}" for i, name in enumerate(inputs)}
+        short |= {node.output[0]: f"v{i}" for i, node in enumerate(self.nodes)}
+        nodes = []
+        for node in self.nodes:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = short[node.output[0]]
+            copy.input[:] = [short[name] for name in node.input]
+            copy.output[:] = [copy.name]
+            nodes.append(copy)
+        domains = sorted({node.domain for node in nodes} - {""})
+        imports = [helper.make_opsetid("", OPSET)]
+        imports += [helper.make_opsetid(domain, 1) for domain in domains]
+        formal = [short[name] for name in inputs]
+        return helper.make_function(domain, self.name, formal, [nodes[-1].name], nodes, imports)
+
     def model(self) -> onnx.ModelProto:
         """The model, with the functions of just the operators that it uses."""
         graph = helper.make_graph(
@@ -88,13 +126,14 @@ class Graph:
         for name, data_type in self.data_types.items():
             graph.quantization_annotation.append(_annotation(name, data_type))
         used = sorted({node.op_type for node in self.nodes} & set(BODIES))
-        domains = sorted({node.domain for node in self.nodes} - {""})
+        inside = [opset.domain for f in self.functions.values() for opset in f.opset_import]
+        domains = sorted({*inside, *(node.domain for node in self.nodes)} - {""})
         imports = [helper.make_opsetid("", OPSET)]
         imports += [helper.make_opsetid(domain, 1) for domain in domains]
         return helper.make_model(
             graph,
             opset_imports=imports,
-            functions=[function(op_type) for op_type in used],
+            functions=[*map(function, used), *self.functions.values()],
             ir_version=IR_VERSION,
             producer_name=PRODUCER,
         )

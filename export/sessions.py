@@ -6,6 +6,7 @@ A sentence is a pair (token ids, token types) of equal length, without padding.
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+
+from export.fast_ops import use_fast_ops
 
 Integers = NDArray[np.int64]
 Sentence = tuple[Sequence[int], Sequence[int]]
@@ -52,13 +55,26 @@ def as_model(model: Path | onnx.ModelProto) -> onnx.ModelProto:
 
 
 class OrtSession:
-    """ONNX Runtime on one graph whose inputs are token ids, token types and attention mask."""
+    """ONNX Runtime on one graph whose inputs are token ids, token types and attention mask.
 
-    def __init__(self, model: Path | onnx.ModelProto, threads: int = 1, batch: int = 32) -> None:
+    Fused operators (export/fast_ops.py) take one thread, so that the batches share the threads.
+    """
+
+    def __init__(
+        self,
+        model: Path | onnx.ModelProto,
+        threads: int = 1,
+        batch: int = 32,
+        *,
+        fused: bool = True,
+    ) -> None:
+        """fused: False computes with ONNX Runtime's own operators alone."""
         self.model = as_model(model)
         self.batch = batch
         self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads
+        fused = fused and use_fast_ops(self.model, self._options)
+        self._workers = threads if fused else 1
+        self._options.intra_op_num_threads = 1 if fused else threads
         self._options.inter_op_num_threads = 1
         self._options.log_severity_level = 3  # errors only
         self._session = self._start(self.model)
@@ -67,11 +83,16 @@ class OrtSession:
     def logits(self, sentences: Sequence[Sentence]) -> Integers:
         """int64 (sentences, labels); sentences of like length are padded into one batch."""
         rows: dict[int, Integers] = {}
-        for indices in batches(sentences, self.batch):
+        parts = batches(sentences, self.batch)
+
+        def run(indices: list[int]) -> Integers:
             chosen = [sentences[i] for i in indices]
             inputs = pad(chosen, max(len(ids) for ids, _ in chosen))
-            (result,) = self._session.run(["logits"], inputs)
-            rows.update(zip(indices, integers(result), strict=True))
+            return integers(self._session.run(["logits"], inputs)[0])
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for indices, result in zip(parts, pool.map(run, parts), strict=True):
+                rows.update(zip(indices, result, strict=True))
         return np.array([rows[i] for i in range(len(sentences))], dtype=np.int64)
 
     def intermediates(self, sentence: Sentence, names: Sequence[str]) -> dict[str, Integers]:

@@ -72,7 +72,6 @@ def _tensors(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     inputs = pad(sentences, tokens)
     ids, types, mask = (
-        torch.from_numpy(inputs[name])
-        for name in ("input_ids", "token_type_ids", "attention_mask")
+        torch.from_numpy(inputs[name]) for name in ("input_ids", "token_type_ids", "attention_mask")
     )
     return ids, types, mask

@@ -122,7 +122,10 @@ def file_engines(export: Export, threads: int = 1) -> list[Engine | NotRun]:
             has_logits=False,
         ),
         Engine("qonnx model.onnx", lambda: QonnxSession(graph, batch, d.max_tokens)),
-        Engine("onnxruntime fast.onnx", lambda: OrtSession(fast, threads), prefix=None),
+        Engine(
+            "onnxruntime fast.onnx", lambda: OrtSession(fast, threads, fused=False), prefix=None
+        ),
+        Engine("fused fast.onnx", lambda: OrtSession(fast, threads), prefix=None),
     ]
 
 

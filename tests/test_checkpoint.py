@@ -100,9 +100,7 @@ def test_a_save_that_fails_halfway_keeps_the_last_checkpoint(tmp_path: Path) -> 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, limits[1]))
     try:
         with pytest.raises(UserError, match="free some space"):
-            folder.save(
-                {"step": 2}, {"model": tensors(2.0), "more": {"x": torch.zeros(9999)}}, "2"
-            )
+            folder.save({"step": 2}, {"model": tensors(2.0), "more": {"x": torch.zeros(9999)}}, "2")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -119,7 +117,9 @@ def test_a_checkpoint_replaces_the_last_one_and_keeps_named_files(tmp_path: Path
     first = folder.save({"step": 1}, {"model": tensors(1.0), "best": tensors(9.0)}, "a-1")
     folder.save({"step": 2}, {"model": tensors(2.0), "best": first["best"]}, "a-2")
     assert names(folder.folder) == {
-        "checkpoint.json", "model-a-2.safetensors", "best-a-1.safetensors"
+        "checkpoint.json",
+        "model-a-2.safetensors",
+        "best-a-1.safetensors",
     }
     saved = folder.load_state()
     assert saved is not None

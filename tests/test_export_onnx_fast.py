@@ -1,9 +1,11 @@
-"""The fast graph gives the reference's logits."""
+"""The fast graph gives the reference's logits, by its functions and by the fused operators."""
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
+from export.fast_ops import use_fast_ops
 from export.onnx_fast import build_fast
 from hw import reference
 from hw.integer_model import IntegerModel
@@ -14,9 +16,21 @@ from tests.test_export_onnx_model import SIZES, edge_model
 
 def assert_logits_equal(model: IntegerModel, sentences: list[Sentence], tokens: int) -> None:
     expected = np.stack([reference.logits(model, *sentence) for sentence in sentences])
-    result = session(build_fast(model)).run(["logits"], padded(sentences, tokens))[0]
-    assert result.dtype == np.int64
-    np.testing.assert_array_equal(result, expected)
+    graph, inputs = build_fast(model), padded(sentences, tokens)
+    for engine in (session(graph), fused_session(graph)):
+        result = engine.run(["logits"], inputs)[0]
+        assert result.dtype == np.int64
+        np.testing.assert_array_equal(result, expected)
+
+
+def fused_session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if not use_fast_ops(graph, options):
+        pytest.skip("no C++ compiler for the fused operators")
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 @pytest.mark.parametrize("attention", ["softmax", "sps"])

@@ -39,14 +39,15 @@ def test_every_engine_computes_the_same_integers(
     names = [row.engine for row in report.rows]
     files = ("model.onnx", "encoder.onnx", "fast.onnx")
     ort = [f"onnxruntime {name}" for name in files]
-    assert names == ["reference", "golden.npz", ort[0], ort[1], "qonnx model.onnx", ort[2]]
+    onnx_engines = [ort[0], ort[1], "qonnx model.onnx", ort[2], "fused fast.onnx"]
+    assert names == ["reference", "golden.npz", *onnx_engines]
     for row in report.rows:
         assert row.mismatches == 0 and row.first is None and row.not_run is None
         assert row.integers >= len(LENGTHS) * labels
     for row in (report.rows[0], report.rows[2], report.rows[4], report.rows[5]):
         assert row.sentences == len(LENGTHS)
         assert row.score == pytest.approx(1.0)
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert "DIFFERS" not in report.text()
     data = json.loads(report.to_json())
     assert data["equal"] is True and data["manifest_sha256"] == export.digest

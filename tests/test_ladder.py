@@ -18,6 +18,7 @@ ENGINES = {
     "onnxruntime encoder.onnx",
     "qonnx model.onnx",
     "onnxruntime fast.onnx",
+    "fused fast.onnx",
 }
 
 
@@ -35,7 +36,8 @@ def check(report: dict, sentences: int) -> None:
     rows = {row["engine"]: row for row in report["engines"]}
     assert set(rows) == ENGINES
     assert all(row["mismatches"] == 0 and row["integers"] > 0 for row in rows.values())
-    for name in ("reference", "torch", "qonnx model.onnx", "onnxruntime fast.onnx"):
+    whole = ("reference", "torch", "qonnx model.onnx", "onnxruntime fast.onnx", "fused fast.onnx")
+    for name in whole:
         assert rows[name]["sentences"] == sentences
 
 
@@ -48,9 +50,7 @@ def test_every_engine_computes_the_integers_of_tiny_on_every_review(
 
 
 @pytest.mark.slow
-def test_every_engine_computes_the_integers_of_tiny_on_sst2_dev(
-    tmp_path: Path, glue: Path
-) -> None:
+def test_every_engine_computes_the_integers_of_tiny_on_sst2_dev(tmp_path: Path, glue: Path) -> None:
     check(ladder(tmp_path, "tiny", ["--task", "sst2", "--data", str(glue)], 100), 872)
 
 

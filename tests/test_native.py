@@ -24,6 +24,7 @@ from edgebert.integer_ops import (
 )
 from edgebert.model import QuantizedLinear
 from edgebert.quantizers import binary_rows, weight_signs
+from hw import compiled
 from tests.trained import ONE, random_batch, small_config, trained_model
 
 FORMATS = ArithmeticConfig()
@@ -212,7 +213,7 @@ def test_a_training_step_is_the_same_on_either_path(attention: str) -> None:
 
 
 def test_without_a_compiler_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(compiled, "COMPILERS", ("no-such-compiler",))
     native._library.cache_clear()
     try:
         assert native.describe() == "torch operators"
@@ -226,7 +227,7 @@ def test_the_library_is_compiled_once_and_survives_a_failed_compiler(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     runs: list[list[str]] = []
-    real = native._run
+    real = compiled._run
 
     def run(command: list[str]) -> None:
         runs.append(command)
@@ -234,7 +235,7 @@ def test_the_library_is_compiled_once_and_survives_a_failed_compiler(
             raise subprocess.CalledProcessError(1, command)
         real(command)
 
-    monkeypatch.setattr(native, "_run", run)
+    monkeypatch.setattr(compiled, "_run", run)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     forget_library()
     try:

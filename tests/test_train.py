@@ -214,9 +214,7 @@ def test_held_out_sentences_choose_and_unlabelled_text_is_distilled(
     said: list[str] = []
     inputs = prepare_inputs(config, "csv", data, None, said.append)
     assert (len(inputs.train), len(inputs.choose), len(inputs.train_and_text)) == (72, 24, 75)
-    assert said == [
-        "note: 1 of 3 extra sentences were longer than 16 tokens and truncated"
-    ]
+    assert said == ["note: 1 of 3 extra sentences were longer than 16 tokens and truncated"]
     results = run(data, tmp_path / "run", config)
     lines = log(tmp_path / "run")
     assert all("dev" not in line for line in lines)
@@ -315,8 +313,10 @@ def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
     for out, launcher in (
         ("one", [sys.executable]),
-        ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                 "--nproc-per-node=2"]),
+        (
+            "two",
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+        ),
     ):
         command = [*launcher, script, str(path), str(data), str(tmp_path / out)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

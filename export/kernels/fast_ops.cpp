@@ -1,0 +1,480 @@
+// The operators of fast.onnx (export/fast_ops.py) for ONNX Runtime, each in one pass over its rows.
+//
+// Inputs: what the operator reads by place, and then what only its body of standard operators does.
+// All tensors are row-major; the residual stream is int32 plus an offset. One thread.
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "bits.hpp"
+#include "norm.hpp"
+#include "ort.hpp"
+
+namespace {
+using bits::Columns;
+using bits::Rows;
+using bits::Word;
+using bits::WORD;
+
+struct Error : std::exception {
+    ort::Status* status;
+    explicit Error(ort::Status* status) : status(status) {}
+};
+
+template <typename T>
+struct Tensor {
+    T* data;
+    std::vector<int64_t> shape;
+};
+
+// The inputs and outputs of one call.
+struct Call {
+    ort::Api api;
+    ort::KernelContext* context;
+
+    void check(ort::Status* status) const {
+        if (status) throw Error(status);
+    }
+    template <typename T>
+    Tensor<const T> input(size_t index) const {
+        const ort::Value* value = nullptr;
+        check(api.input(context, index, &value));
+        ort::Shape* shape = nullptr;
+        check(api.shape(value, &shape));
+        size_t count = 0;
+        ort::Status* failed = api.dimension_count(shape, &count);
+        std::vector<int64_t> dimensions(count);
+        if (!failed) failed = api.dimensions(shape, dimensions.data(), count);
+        api.release(shape);
+        check(failed);
+        void* data = nullptr;
+        check(api.data(const_cast<ort::Value*>(value), &data));
+        return {static_cast<const T*>(data), dimensions};
+    }
+    template <typename T>
+    T* output(const std::vector<int64_t>& shape) const {
+        ort::Value* value = nullptr;
+        check(api.output(context, 0, shape.data(), shape.size(), &value));
+        void* data = nullptr;
+        check(api.data(value, &data));
+        return static_cast<T*>(data);
+    }
+};
+
+// Reads inputs one after the other.
+struct Reader {
+    const Call& call;
+    size_t next;
+
+    template <typename T>
+    Tensor<const T> read() {
+        return call.input<T>(next++);
+    }
+    Formats formats() {
+        const int64_t* f = read<int64_t>().data;
+        return {f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]};
+    }
+    LayerNorm layer_norm(const Formats& f) {
+        auto gamma = read<int64_t>(), beta = read<int64_t>(), roots = read<int64_t>();
+        return {f, gamma.data, beta.data, gamma.shape[0], roots.data, roots.shape[0]};
+    }
+};
+
+// {-1,+1} inputs, bits that their accumulators give by a threshold each
+struct Threshold {
+    const int32_t* inputs;  // thresholds of the residual stream, with its offset
+    int64_t depth, outputs;
+    Columns weight;
+    std::vector<Word> limits;  // padded like the weight's columns; there no bit is 1
+
+    explicit Threshold(Reader& reader) {
+        auto input = reader.read<int32_t>();
+        auto matrix = reader.read<int8_t>();
+        auto threshold = reader.read<int64_t>();
+        inputs = input.data, depth = matrix.shape[0], outputs = matrix.shape[1];
+        weight = bits::pack_weight(matrix.data, depth, outputs);
+        limits.assign(static_cast<size_t>(weight.padded), 0);
+        for (int64_t c = 0; c < outputs; c++)
+            limits[c] = bits::limit_of(threshold.data[c], depth);
+    }
+    void pack(const int32_t* rows, int64_t count, Rows& result) const {
+        result.resize(count, bits::words(depth));
+        for (int64_t r = 0; r < count; r++)
+            for (int64_t w = 0; w < result.words; w++)
+                result.row(r)[w] = bits::reached(rows + r * depth + w * WORD, inputs + w * WORD,
+                                                 depth - w * WORD);
+    }
+    void pack(const int32_t* rows, int64_t count, Columns& result) const {
+        result.resize(count, bits::words(depth));
+        for (int64_t w = 0; w < result.words; w++)
+            for (int64_t r = 0; r < count; r++)
+                result.data[w * result.padded + r] = bits::reached(
+                    rows + r * depth + w * WORD, inputs + w * WORD, depth - w * WORD);
+    }
+};
+
+// The matrix at a block's end: requantized, added to the residual stream, and normalized
+struct ResidualNorm {
+    Columns weight;
+    Requantize requantize;
+    LayerNorm norm;
+
+    // bipolar: the set of the inputs
+    ResidualNorm(Reader& reader, const Formats& f, bool bipolar) {
+        auto matrix = reader.read<int8_t>();
+        auto scale = reader.read<int64_t>(), bias = reader.read<int64_t>();
+        const int64_t depth = matrix.shape[0], outputs = matrix.shape[1];
+        weight = bits::pack_weight(matrix.data, depth, outputs);
+        std::vector<int64_t> start(static_cast<size_t>(outputs), bipolar ? depth : 0);
+        if (!bipolar)
+            for (int64_t i = 0; i < depth; i++)
+                for (int64_t c = 0; c < outputs; c++) start[c] += matrix.data[i * outputs + c] > 0;
+        requantize = {scale.data, bias.data, outputs, start, bipolar ? 2 : 1};
+        norm = reader.layer_norm(f);
+    }
+    void operator()(const Rows& inputs, const int32_t* rows, int32_t* result) const {
+        const int64_t hidden = norm.hidden;
+        const auto offset = static_cast<int32_t>(norm.offset);
+        std::vector<int32_t> sums(static_cast<size_t>(inputs.rows * hidden));
+        bits::differing(inputs, weight, [&](int64_t r, int64_t begin, const Word* counts) {
+            const int64_t count = std::min(bits::LANES, hidden - begin);
+            const int32_t* from = rows + r * hidden + begin;
+            int32_t* to = sums.data() + r * hidden + begin;
+            for (int64_t i = 0; i < count; i++) {
+                const double sum = (from[i] - offset) + requantize(counts[i], begin + i);
+                to[i] = static_cast<int32_t>(std::min(std::max(sum, norm.low), norm.high));
+            }
+        });
+        for (int64_t r = 0; r < inputs.rows; r++)
+            norm(sums.data() + r * hidden, result + r * hidden);
+    }
+};
+
+// Word embeddings of one bit, positions and token types, normalized
+struct Embedding {
+    static constexpr const char* NAME = "Embedding";
+    static constexpr int OUTPUT = ort::INT32;
+    static constexpr size_t PARAMETERS = 2;
+    Tensor<const int8_t> word;
+    Tensor<const double> scale, position, token_type;
+    LayerNorm norm;
+
+    explicit Embedding(Reader reader) {
+        const Formats f = reader.formats();
+        word = reader.read<int8_t>();
+        scale = reader.read<double>(), position = reader.read<double>();
+        token_type = reader.read<double>();
+        norm = reader.layer_norm(f);
+    }
+    void operator()(const Call& call) const {
+        auto ids = call.input<int64_t>(0), types = call.input<int64_t>(1);
+        const int64_t tokens = ids.shape[1], rows = ids.shape[0] * tokens, hidden = norm.hidden;
+        int32_t* result = call.output<int32_t>({rows, hidden});
+        std::vector<int32_t> sums(static_cast<size_t>(hidden));
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t id = row_of(ids.data[r], word, call), n = r % tokens;
+            const int64_t type = row_of(types.data[r], token_type, call);
+            row_of(n, position, call);
+            const int8_t* sign = word.data + id * hidden;
+            const double* at = position.data + n * hidden;
+            const double* of = token_type.data + type * hidden;
+            for (int64_t c = 0; c < hidden; c++)
+                sums[c] = static_cast<int32_t>(sign[c] * scale.data[id] + at[c] + of[c]);
+            norm(sums.data(), result + r * hidden);
+        }
+    }
+    // Negative indices count from the end, as in Gather.
+    template <typename T>
+    static int64_t row_of(int64_t index, const Tensor<T>& table, const Call& call) {
+        const int64_t rows = table.shape[0], row = index < 0 ? index + rows : index;
+        if (row < 0 || row >= rows)
+            throw Error(call.api.status(("Embedding: index " + std::to_string(index) +
+                                         " is out of bounds of " + std::to_string(rows) + " rows")
+                                            .c_str()));
+        return row;
+    }
+};
+
+// Attention and what follows it up to its LayerNorm. SPS: a threshold of scores per head
+template <bool SPS>
+struct SelfAttention {
+    static constexpr const char* NAME = SPS ? "PolarizedSelfAttention" : "SelfAttention";
+    static constexpr int OUTPUT = ort::INT32;
+    static constexpr size_t PARAMETERS = 2;
+    Formats formats;
+    Threshold query, key, value;
+    Rows value_weight;
+    Tensor<const int64_t> head_threshold;
+    std::vector<int32_t> table;  // of exponentials; none for SPS
+    Tensor<const float> context_threshold;
+    ResidualNorm output;
+
+    explicit SelfAttention(Reader reader)
+        : formats(reader.formats()),
+          query(reader),
+          key(reader),
+          value(reader),
+          value_weight(bits::transposed(value.weight)),
+          head_threshold(reader.read<int64_t>()),
+          table(exponentials(reader)),
+          context_threshold(reader.read<float>()),
+          output(reader, formats, true) {}
+
+    void operator()(const Call& call) const {
+        auto rows = call.input<int32_t>(0);
+        auto mask = call.input<int64_t>(1);
+        const int64_t batch = mask.shape[0], tokens = mask.shape[1], count = batch * tokens;
+        const int64_t hidden = output.norm.hidden, width = hidden / formats.heads;
+        const int64_t head_words = bits::words(width), token_words = bits::words(tokens);
+        Rows x, q, k, v, context;
+        Columns x_columns;
+        query.pack(rows.data, count, x);
+        bits::threshold_columns(x, query.weight, query.limits, q);
+        key.pack(rows.data, count, x);
+        bits::threshold_columns(x, key.weight, key.limits, k);
+        value.pack(rows.data, count, x_columns);
+        bits::threshold_rows(value_weight, x_columns, value.limits, v);  // (channels, tokens)
+
+        context.resize(count, bits::words(hidden));
+        std::fill(context.data.begin(), context.data.end(), Word{0});
+        std::vector<Word> keys(head_words * tokens), values(token_words * width);
+        std::vector<Word> chosen(token_words);
+        std::vector<int32_t> distances(tokens);
+        for (int64_t s = 0; s < batch; s++)
+            for (int64_t h = 0; h < formats.heads; h++) {
+                for (int64_t w = 0; w < head_words; w++)
+                    for (int64_t j = 0; j < tokens; j++)
+                        keys[w * tokens + j] = head_word(k.row(s * tokens + j), h, w, width);
+                for (int64_t c = 0; c < width; c++)
+                    for (int64_t w = 0; w < token_words; w++)
+                        values[w * width + c] =
+                            bits::extract(v.row(h * width + c), s * tokens + w * WORD,
+                                          std::min(WORD, tokens - w * WORD));
+                const int64_t* kept = mask.data + s * tokens;
+                for (int64_t i = 0; i < tokens; i++) {
+                    const Word* row = q.row(s * tokens + i);
+                    std::fill(distances.begin(), distances.end(), 0);
+                    for (int64_t w = 0; w < head_words; w++)
+                        add_differing(head_word(row, h, w, width), &keys[w * tokens], tokens,
+                                      distances.data());
+                    choose(distances.data(), kept, tokens, h, width, chosen.data());
+                    take(chosen.data(), values.data(), token_words, h * width, width,
+                         context.row(s * tokens + i));
+                }
+            }
+        output(context, rows.data, call.output<int32_t>({count, hidden}));
+    }
+
+  private:
+    static std::vector<int32_t> exponentials(Reader& reader) {
+        if (SPS) return {};
+        auto given = reader.read<int64_t>();
+        return {given.data, given.data + given.shape[0]};
+    }
+    static Word head_word(const Word* row, int64_t head, int64_t word, int64_t width) {
+        return bits::extract(row, head * width + word * WORD, std::min(WORD, width - word * WORD));
+    }
+    static void add_differing(Word query, const Word* keys, int64_t tokens, int32_t* distances) {
+        for (int64_t j = 0; j < tokens; j++)
+            distances[j] += static_cast<int32_t>(__builtin_popcountll(query ^ keys[j]));
+    }
+    // Bits over the keys: a score is width - 2 distance.
+    void choose(int32_t* distances, const int64_t* kept, int64_t tokens, int64_t head,
+                int64_t width, Word* chosen) const {
+        std::fill_n(chosen, bits::words(tokens), Word{0});
+        const int64_t threshold = head_threshold.data[head];
+        if (SPS) {
+            for (int64_t j = 0; j < tokens; j++)
+                chosen[j / WORD] |=
+                    static_cast<Word>(kept[j] && width - 2 * distances[j] >= threshold)
+                    << (j % WORD);
+            return;
+        }
+        int32_t least = static_cast<int32_t>(width);
+        for (int64_t j = 0; j < tokens; j++)
+            if (kept[j]) least = std::min(least, distances[j]);
+        int64_t total = 0;
+        for (int64_t j = 0; j < tokens; j++) {
+            // of a padded key any entry will do
+            distances[j] = table[std::max(distances[j] - least, 0)];
+            total += kept[j] ? distances[j] : 0;
+        }
+        const int64_t limit = threshold * total;
+        for (int64_t j = 0; j < tokens; j++) {
+            const bool above =
+                (static_cast<int64_t>(distances[j]) << formats.probability_bits) > limit;
+            chosen[j / WORD] |= static_cast<Word>(above && kept[j]) << (j % WORD);
+        }
+    }
+    // Bits of the context: 2 (chosen values of +1) - (chosen)
+    void take(const Word* chosen, const Word* values, int64_t token_words, int64_t begin,
+              int64_t width, Word* row) const {
+        int32_t count = 0;
+        for (int64_t w = 0; w < token_words; w++) count += __builtin_popcountll(chosen[w]);
+        constexpr int64_t PART = 64;
+        int32_t sums[PART];
+        for (int64_t c = 0; c < width; c += PART) {
+            const int64_t part = std::min(PART, width - c);
+            std::fill_n(sums, PART, 0);
+            for (int64_t w = 0; w < token_words; w++) {
+                const Word* from = values + w * width + c;
+                for (int64_t i = 0; i < part; i++)
+                    sums[i] += static_cast<int32_t>(__builtin_popcountll(chosen[w] & from[i]));
+            }
+            const float* limit = context_threshold.data + begin + c;
+            Word word = 0;
+            for (int64_t i = 0; i < part; i++)
+                word |= static_cast<Word>(static_cast<float>(2 * sums[i] - count) >= limit[i]) << i;
+            const int64_t at = begin + c, shift = at % WORD;
+            row[at / WORD] |= word << shift;
+            if (shift + part > WORD) row[at / WORD + 1] |= word >> (WORD - shift);
+        }
+    }
+};
+
+// Both matrices of the feed-forward part, up to its LayerNorm
+struct FeedForward {
+    static constexpr const char* NAME = "FeedForward";
+    static constexpr int OUTPUT = ort::INT32;
+    static constexpr size_t PARAMETERS = 1;
+    Formats formats;
+    Threshold up;
+    ResidualNorm down;
+
+    explicit FeedForward(Reader reader)
+        : formats(reader.formats()), up(reader), down(reader, formats, false) {}
+
+    void operator()(const Call& call) const {
+        auto rows = call.input<int32_t>(0);
+        Rows x, middle;
+        up.pack(rows.data, rows.shape[0], x);
+        bits::threshold_columns(x, up.weight, up.limits, middle);
+        down(middle, rows.data, call.output<int32_t>(rows.shape));
+    }
+};
+
+// Pooler and classifier of the first tokens
+struct Classifier {
+    static constexpr const char* NAME = "Classifier";
+    static constexpr int OUTPUT = ort::INT64;
+    static constexpr size_t PARAMETERS = 2;
+    Tensor<const int32_t> inputs;
+    Columns weight;
+    Requantize requantize;
+    int64_t hidden;
+    double one;
+    Tensor<const double> matrix, bias;
+
+    explicit Classifier(Reader reader) {
+        const Formats f = reader.formats();
+        inputs = reader.read<int32_t>();
+        auto pooler = reader.read<int8_t>();
+        auto scale = reader.read<int64_t>(), pooler_bias = reader.read<int64_t>();
+        hidden = pooler.shape[0];
+        weight = bits::pack_weight(pooler.data, hidden, hidden);
+        const std::vector<int64_t> start(static_cast<size_t>(hidden), hidden);
+        requantize = {scale.data, pooler_bias.data, hidden, start, 2};
+        one = std::ldexp(1.0, static_cast<int>(f.fraction_bits));
+        matrix = reader.read<double>(), bias = reader.read<double>();
+    }
+    void operator()(const Call& call) const {
+        auto rows = call.input<int32_t>(0);
+        auto ids = call.input<int64_t>(1);
+        const int64_t batch = ids.shape[0], tokens = ids.shape[1], labels = bias.shape[0];
+        int64_t* logits = call.output<int64_t>({batch, labels});
+        Rows x;
+        x.resize(batch, bits::words(hidden));
+        for (int64_t s = 0; s < batch; s++)
+            for (int64_t w = 0; w < x.words; w++)
+                x.row(s)[w] = bits::reached(rows.data + s * tokens * hidden + w * WORD,
+                                            inputs.data + w * WORD, hidden - w * WORD);
+        std::vector<double> pooled(static_cast<size_t>(batch * hidden));
+        bits::differing(x, weight, [&](int64_t s, int64_t begin, const Word* counts) {
+            for (int64_t i = 0; i < std::min(bits::LANES, hidden - begin); i++)
+                pooled[s * hidden + begin + i] =
+                    std::min(std::max(requantize(counts[i], begin + i), -one), one);
+        });
+        for (int64_t s = 0; s < batch; s++)
+            for (int64_t l = 0; l < labels; l++) {
+                double sum = bias.data[l];
+                for (int64_t c = 0; c < hidden; c++)
+                    sum += pooled[s * hidden + c] * matrix.data[c * labels + l];
+                logits[s * labels + l] = static_cast<int64_t>(sum);
+            }
+    }
+};
+
+// A node: what its operator makes of the node's constants is made when it first runs.
+template <typename K>
+struct Node {
+    ort::Api api;
+    std::once_flag made;
+    std::unique_ptr<K> kernel;
+};
+
+template <typename K>
+ort::Status* compute(void* pointer, ort::KernelContext* context) {
+    auto* node = static_cast<Node<K>*>(pointer);
+    try {
+        const Call call{node->api, context};
+        std::call_once(node->made, [&] {
+            node->kernel = std::make_unique<K>(Reader{call, K::PARAMETERS});
+        });
+        (*node->kernel)(call);
+        return nullptr;
+    } catch (const Error& error) {
+        return error.status;
+    } catch (const std::exception& error) {
+        return node->api.status(error.what());
+    }
+}
+
+// Every operator takes any number of inputs of any types.
+template <typename K>
+const ort::Op* describe() {
+    static const ort::Op op = [] {
+        ort::Op result{};
+        result.version = ort::VERSION;
+        result.name = [](const ort::Op*) { return K::NAME; };
+        result.provider = [](const ort::Op*) -> const char* { return nullptr; };
+        result.input_type = [](const ort::Op*, size_t) -> int { return ort::ANY_TYPE; };
+        result.input_count = [](const ort::Op*) -> size_t { return 1; };
+        result.output_type = [](const ort::Op*, size_t) -> int { return K::OUTPUT; };
+        result.output_count = [](const ort::Op*) -> size_t { return 1; };
+        result.destroy = [](void* node) { delete static_cast<Node<K>*>(node); };
+        result.input_presence = [](const ort::Op*, size_t) -> int { return ort::VARIADIC; };
+        result.output_presence = [](const ort::Op*, size_t) -> int { return ort::REQUIRED; };
+        result.input_memory = [](const ort::Op*, size_t) -> int { return ort::MEMORY; };
+        result.least_variadic_inputs = [](const ort::Op*) { return 1; };
+        result.same_variadic_inputs = [](const ort::Op*) { return 0; };
+        result.least_variadic_outputs = [](const ort::Op*) { return 1; };
+        result.same_variadic_outputs = [](const ort::Op*) { return 0; };
+        result.create = [](const ort::Op*, ort::Table table, const ort::KernelInfo*,
+                           void** kernel) -> ort::Status* {
+            auto* node = new Node<K>;
+            node->api.table = table;
+            *kernel = node;
+            return nullptr;
+        };
+        result.compute = compute<K>;
+        result.first_opset = [](const ort::Op*) { return 1; };
+        result.last_opset = [](const ort::Op*) { return 1; };
+        return result;
+    }();
+    return &op;
+}
+}  // namespace
+
+// What ONNX Runtime calls in a library of operators.
+extern "C" __attribute__((visibility("default"))) ort::Status* RegisterCustomOps(
+    ort::SessionOptions* options, const ort::ApiBase* base) {
+    const ort::Api api{base->get(ort::VERSION)};
+    ort::Domain* domain = nullptr;
+    if (ort::Status* failed = api.create_domain("edgebert.fast", &domain)) return failed;
+    for (const ort::Op* op :
+         {describe<Embedding>(), describe<SelfAttention<false>>(), describe<SelfAttention<true>>(),
+          describe<FeedForward>(), describe<Classifier>()})
+        if (ort::Status* failed = api.add_op(domain, op)) return failed;
+    return api.add_domain(options, domain);
+}
