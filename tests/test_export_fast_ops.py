@@ -68,6 +68,28 @@ def test_bits_across_words_equal_the_reference(sizes: dict[str, int], attention:
 
 
 @needs_compiler
+@pytest.mark.parametrize("processor", [(), ("-mavx2", "-mpopcnt")])
+@pytest.mark.parametrize("attention", ["softmax", "sps"])
+def test_other_processors_compute_the_same(
+    processor: tuple[str, ...], attention: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "-mavx2" in processor and "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("no AVX2")
+    monkeypatch.setattr(fast_ops, "CHOICES", (processor,))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fast_ops.fast_ops_library.cache_clear()
+    try:
+        model = random_integer_model(10, attention=attention, hidden=80, heads=2, ffn=2100)
+        sentences = random_sentences(11, model, [16, 1, 7])
+        expected = [reference.logits(model, *sentence) for sentence in sentences]
+        found = OrtSession(build_fast(model)).logits(sentences)
+        np.testing.assert_array_equal(found, np.stack(expected))
+        assert len(list(tmp_path.glob("edgebert/fast-ops-*.so"))) == 1
+    finally:
+        fast_ops.fast_ops_library.cache_clear()
+
+
+@needs_compiler
 def test_sums_beyond_int32_are_left_to_the_function(tmp_path: Path) -> None:
     model = random_integer_model(4, layers=1)
     model["embedding.position"][:] = 1 << 31

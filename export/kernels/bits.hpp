@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <vector>
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+#if defined(__AVX512F__) && defined(__AVX512VPOPCNTDQ__)
 #include <immintrin.h>
 #define HAVE_AVX512
-#if defined(__AVX512VPOPCNTDQ__)
-#define HAVE_VECTOR_POPCOUNT
-#endif
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define HAVE_AVX2
 #endif
 
 namespace bits {
@@ -46,26 +46,40 @@ struct Columns {
     void resize(int64_t new_columns, int64_t new_words) {
         columns = new_columns, words = new_words;
         padded = bits::words(columns) * LANES;
-        data.assign(static_cast<size_t>(padded * words), 0);
+        data.assign(static_cast<size_t>(padded * words), Word{0});
     }
 };
 
 // The bits x[i] >= threshold[i] of up to a word.
 inline Word reached(const int32_t* x, const int32_t* threshold, int64_t count) {
+    count = std::min(count, WORD);
     Word word = 0;
-#ifdef HAVE_AVX512
-    if (count >= WORD) {
-        for (int i = 0; i < 4; i++) {
-            __mmask16 mask = _mm512_cmpge_epi32_mask(_mm512_loadu_si512(x + 16 * i),
-                                                     _mm512_loadu_si512(threshold + 16 * i));
-            word |= static_cast<Word>(mask) << (16 * i);
-        }
-        return word;
+    int64_t i = 0;
+#if defined(HAVE_AVX512)
+    for (; i < count; i += 16) {
+        const auto present = static_cast<__mmask16>((1u << std::min<int64_t>(count - i, 16)) - 1);
+        const __mmask16 mask = _mm512_mask_cmpge_epi32_mask(
+            present, _mm512_maskz_loadu_epi32(present, x + i),
+            _mm512_maskz_loadu_epi32(present, threshold + i));
+        word |= static_cast<Word>(mask) << i;
+    }
+#elif defined(HAVE_AVX2)
+    for (; i + 8 <= count; i += 8) {
+        const __m256i less = _mm256_cmpgt_epi32(
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(threshold + i)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i)));
+        word |= static_cast<Word>(~_mm256_movemask_ps(_mm256_castsi256_ps(less)) & 255) << i;
     }
 #endif
-    for (int64_t i = 0; i < std::min(count, WORD); i++)
-        word |= static_cast<Word>(x[i] >= threshold[i]) << i;
+    for (; i < count; i++) word |= static_cast<Word>(x[i] >= threshold[i]) << i;
     return word;
+}
+
+// The same with one threshold.
+inline Word reached(const int32_t* x, int32_t threshold, int64_t count) {
+    int32_t same[WORD];
+    std::fill_n(same, WORD, threshold);
+    return reached(x, same, count);
 }
 
 // `count` <= 64 bits from bit `begin` on
@@ -96,65 +110,136 @@ inline Rows transposed(const Columns& from) {
     return result;
 }
 
+// counts[i][c]: the bits in which row i and column c differ, over so many words; `from` holds the
+// first word of `lanes` columns, up to LANES, and `stride` words later their next. Counts of columns
+// beyond are anything.
+using Counts = Word[ROWS][LANES];
+
+#if defined(HAVE_AVX512)
+inline void count(const Word* const (&row)[ROWS], const Word* from, int64_t stride, int64_t words,
+                  int64_t lanes, Counts& counts) {
+    constexpr int64_t HALF = LANES / 2, VECTORS = HALF / 8;
+    for (int64_t half = 0; half < lanes; half += HALF, from += HALF) {
+        __m512i sums[ROWS][VECTORS] = {};
+        for (int64_t w = 0; w < words; w++) {
+            __m512i columns[VECTORS];
+#pragma GCC unroll 4
+            for (int64_t v = 0; v < VECTORS; v++)
+                columns[v] = _mm512_loadu_si512(from + w * stride + 8 * v);
+#pragma GCC unroll 4
+            for (int64_t i = 0; i < ROWS; i++) {
+                const __m512i word = _mm512_set1_epi64(static_cast<int64_t>(row[i][w]));
+#pragma GCC unroll 4
+                for (int64_t v = 0; v < VECTORS; v++)
+                    sums[i][v] = _mm512_add_epi64(
+                        sums[i][v], _mm512_popcnt_epi64(_mm512_xor_si512(word, columns[v])));
+            }
+        }
+        for (int64_t i = 0; i < ROWS; i++)
+            for (int64_t v = 0; v < VECTORS; v++)
+                _mm512_store_si512(counts[i] + half + 8 * v, sums[i][v]);
+    }
+}
+#elif defined(HAVE_AVX2)
+// A shuffle looks up the counts of four bits; bytes hold the sums of CHUNK words.
+inline void count(const Word* const (&row)[ROWS], const Word* from, int64_t stride, int64_t words,
+                  int64_t lanes, Counts& counts) {
+    constexpr int64_t CHUNK = 31, VECTORS = 2, PART = 4 * VECTORS;
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i low = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
+    for (int64_t part = 0; part < lanes; part += PART, from += PART) {
+        for (int64_t i = 0; i < ROWS; i++) std::fill_n(counts[i] + part, PART, Word{0});
+        for (int64_t begin = 0; begin < words; begin += CHUNK) {
+            const int64_t end = std::min(words, begin + CHUNK);
+            __m256i sums[ROWS][VECTORS] = {};
+            for (int64_t w = begin; w < end; w++)
+#pragma GCC unroll 2
+                for (int64_t v = 0; v < VECTORS; v++) {
+                    const __m256i columns = _mm256_loadu_si256(
+                        reinterpret_cast<const __m256i*>(from + w * stride + 4 * v));
+#pragma GCC unroll 4
+                    for (int64_t i = 0; i < ROWS; i++) {
+                        const __m256i x = _mm256_xor_si256(
+                            columns, _mm256_set1_epi64x(static_cast<int64_t>(row[i][w])));
+                        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+                        const __m256i bytes = _mm256_add_epi8(
+                            _mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
+                            _mm256_shuffle_epi8(table, high));
+                        sums[i][v] = _mm256_add_epi8(sums[i][v], bytes);
+                    }
+                }
+            for (int64_t i = 0; i < ROWS; i++)
+                for (int64_t v = 0; v < VECTORS; v++) {
+                    auto* to = reinterpret_cast<__m256i*>(counts[i] + part + 4 * v);
+                    _mm256_store_si256(to, _mm256_add_epi64(_mm256_load_si256(to),
+                                                            _mm256_sad_epu8(sums[i][v], zero)));
+                }
+        }
+    }
+}
+#else
+inline void count(const Word* const (&row)[ROWS], const Word* from, int64_t stride, int64_t words,
+                  int64_t lanes, Counts& counts) {
+    for (int64_t i = 0; i < ROWS; i++) {
+        std::fill_n(counts[i], LANES, Word{0});
+        for (int64_t w = 0; w < words; w++)
+            for (int64_t c = 0; c < lanes; c++)
+                counts[i][c] += __builtin_popcountll(row[i][w] ^ from[w * stride + c]);
+    }
+}
+#endif
+
 // Calls take(r, begin, counts): the differing bits of row r and LANES columns from `begin` on.
 template <typename Take>
 inline void differing(const Rows& left, const Columns& right, Take take) {
-    alignas(64) Word counts[ROWS][LANES];
+    alignas(64) Counts counts{};
     for (int64_t begin = 0; begin < right.padded; begin += LANES)
         for (int64_t r = 0; r < left.rows; r += ROWS) {
             const int64_t present = std::min(ROWS, left.rows - r);
             const Word* row[ROWS];
             for (int64_t i = 0; i < ROWS; i++) row[i] = left.row(r + std::min(i, present - 1));
-#ifdef HAVE_VECTOR_POPCOUNT
-            constexpr int64_t HALF = LANES / 2, VECTORS = HALF / 8;
-            for (int64_t half = 0; half < LANES; half += HALF) {
-                __m512i sums[ROWS][VECTORS] = {};
-                const Word* from = right.data.data() + begin + half;
-                for (int64_t w = 0; w < right.words; w++, from += right.padded) {
-                    __m512i lanes[VECTORS];
-#pragma GCC unroll 4
-                    for (int64_t v = 0; v < VECTORS; v++)
-                        lanes[v] = _mm512_loadu_si512(from + 8 * v);
-#pragma GCC unroll 4
-                    for (int64_t i = 0; i < ROWS; i++) {
-                        const __m512i word = _mm512_set1_epi64(static_cast<int64_t>(row[i][w]));
-#pragma GCC unroll 4
-                        for (int64_t v = 0; v < VECTORS; v++)
-                            sums[i][v] = _mm512_add_epi64(
-                                sums[i][v],
-                                _mm512_popcnt_epi64(_mm512_xor_si512(word, lanes[v])));
-                    }
-                }
-                for (int64_t i = 0; i < ROWS; i++)
-                    for (int64_t v = 0; v < VECTORS; v++)
-                        _mm512_store_si512(counts[i] + half + 8 * v, sums[i][v]);
-            }
-#else
-            for (int64_t i = 0; i < present; i++) {
-                std::fill_n(counts[i], LANES, Word{0});
-                const Word* from = right.data.data() + begin;
-                for (int64_t w = 0; w < right.words; w++, from += right.padded)
-                    for (int64_t c = 0; c < LANES; c++)
-                        counts[i][c] += __builtin_popcountll(row[i][w] ^ from[c]);
-            }
-#endif
+            count(row, right.data.data() + begin, right.padded, right.words,
+                  std::min(LANES, right.columns - begin), counts);
             for (int64_t i = 0; i < present; i++) take(r + i, begin, counts[i]);
         }
 }
 
-// The bits counts[i] < limit[i] of a word
+// The bits counts[i] < limit[i] of a word; both below 2^63
 inline Word below(const Word* counts, const Word* limit) {
     Word word = 0;
-#ifdef HAVE_AVX512
-    for (int i = 0; i < 8; i++) {
-        __mmask8 mask = _mm512_cmplt_epu64_mask(_mm512_loadu_si512(counts + 8 * i),
-                                                _mm512_loadu_si512(limit + 8 * i));
-        word |= static_cast<Word>(mask) << (8 * i);
+#if defined(HAVE_AVX512)
+    for (int i = 0; i < LANES; i += 8)
+        word |= static_cast<Word>(_mm512_cmplt_epu64_mask(_mm512_loadu_si512(counts + i),
+                                                          _mm512_loadu_si512(limit + i)))
+                << i;
+#elif defined(HAVE_AVX2)
+    for (int i = 0; i < LANES; i += 4) {
+        const __m256i less = _mm256_cmpgt_epi64(
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit + i)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(counts + i)));
+        word |= static_cast<Word>(_mm256_movemask_pd(_mm256_castsi256_pd(less))) << i;
     }
 #else
     for (int64_t i = 0; i < LANES; i++) word |= static_cast<Word>(counts[i] < limit[i]) << i;
 #endif
     return word;
+}
+
+// The same with one limit for all.
+inline Word below(const Word* counts, Word limit) {
+#if defined(HAVE_AVX512)
+    const __m512i same = _mm512_set1_epi64(static_cast<int64_t>(limit));
+    Word word = 0;
+    for (int i = 0; i < LANES; i += 8)
+        word |= static_cast<Word>(_mm512_cmplt_epu64_mask(_mm512_loadu_si512(counts + i), same))
+                << i;
+    return word;
+#else
+    Word same[LANES];
+    std::fill_n(same, LANES, limit);
+    return below(counts, same);
+#endif
 }
 
 // acc >= threshold is X < limit, where acc = depth - 2 X
@@ -178,9 +263,7 @@ inline void threshold_rows(const Rows& left, const Columns& right, const std::ve
                            Rows& result) {
     result.resize(left.rows, right.padded / LANES);
     differing(left, right, [&](int64_t r, int64_t begin, const Word* counts) {
-        Word same[LANES];
-        std::fill_n(same, LANES, limits[r]);
-        result.row(r)[begin / LANES] = below(counts, same);
+        result.row(r)[begin / LANES] = below(counts, limits[r]);
     });
 }
 }  // namespace bits

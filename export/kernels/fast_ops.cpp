@@ -1,7 +1,9 @@
 // The operators of fast.onnx (export/fast_ops.py) for ONNX Runtime, each in one pass over its rows.
 //
+// What is thread_local is memory to be used again: fresh memory costs more than what it is for.
 // Inputs: what the operator reads by place, and then what only its body of standard operators does.
 // All tensors are row-major; the residual stream is int32 plus an offset. One thread.
+#include <array>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -25,7 +27,7 @@ struct Error : std::exception {
 template <typename T>
 struct Tensor {
     T* data;
-    std::vector<int64_t> shape;
+    std::array<int64_t, 4> shape;  // 0 beyond its dimensions
 };
 
 // The inputs and outputs of one call.
@@ -36,29 +38,42 @@ struct Call {
     void check(ort::Status* status) const {
         if (status) throw Error(status);
     }
-    template <typename T>
-    Tensor<const T> input(size_t index) const {
-        const ort::Value* value = nullptr;
-        check(api.input(context, index, &value));
-        ort::Shape* shape = nullptr;
-        check(api.shape(value, &shape));
-        size_t count = 0;
-        ort::Status* failed = api.dimension_count(shape, &count);
-        std::vector<int64_t> dimensions(count);
-        if (!failed) failed = api.dimensions(shape, dimensions.data(), count);
-        api.release(shape);
-        check(failed);
-        void* data = nullptr;
-        check(api.data(const_cast<ort::Value*>(value), &data));
-        return {static_cast<const T*>(data), dimensions};
+    const ort::Value* value(size_t index) const {
+        const ort::Value* result = nullptr;
+        check(api.input(context, index, &result));
+        return result;
     }
     template <typename T>
-    T* output(const std::vector<int64_t>& shape) const {
-        ort::Value* value = nullptr;
-        check(api.output(context, 0, shape.data(), shape.size(), &value));
-        void* data = nullptr;
-        check(api.data(value, &data));
-        return static_cast<T*>(data);
+    T* data(const ort::Value* value) const {
+        void* result = nullptr;
+        check(api.data(const_cast<ort::Value*>(value), &result));
+        return static_cast<T*>(result);
+    }
+    template <typename T>
+    const T* input_data(size_t index) const {
+        return data<const T>(value(index));
+    }
+    template <typename T>
+    Tensor<const T> input(size_t index) const {
+        const ort::Value* const given = value(index);
+        ort::Shape* shape = nullptr;
+        check(api.shape(given, &shape));
+        Tensor<const T> result{nullptr, {}};
+        size_t count = 0;
+        ort::Status* failed = api.dimension_count(shape, &count);
+        count = std::min(count, result.shape.size());
+        if (!failed) failed = api.dimensions(shape, result.shape.data(), count);
+        api.release(shape);
+        check(failed);
+        result.data = data<const T>(given);
+        return result;
+    }
+    template <typename T>
+    T* output(int64_t rows, int64_t columns) const {
+        const int64_t shape[] = {rows, columns};
+        ort::Value* result = nullptr;
+        check(api.output(context, 0, shape, 2, &result));
+        return data<T>(result);
     }
 };
 
@@ -136,24 +151,28 @@ struct ResidualNorm {
     void operator()(const Rows& inputs, const int32_t* rows, int32_t* result) const {
         const int64_t hidden = norm.hidden;
         const auto offset = static_cast<int32_t>(norm.offset);
-        std::vector<int32_t> sums(static_cast<size_t>(inputs.rows * hidden));
+        thread_local std::vector<int32_t> memory;
+        std::vector<int32_t>& sums = memory;
+        sums.resize(static_cast<size_t>(inputs.rows * hidden));
+        int32_t* const total = sums.data();
         bits::differing(inputs, weight, [&](int64_t r, int64_t begin, const Word* counts) {
             const int64_t count = std::min(bits::LANES, hidden - begin);
             const int32_t* from = rows + r * hidden + begin;
-            int32_t* to = sums.data() + r * hidden + begin;
+            int32_t* to = total + r * hidden + begin;
             for (int64_t i = 0; i < count; i++) {
                 const double sum = (from[i] - offset) + requantize(counts[i], begin + i);
                 to[i] = static_cast<int32_t>(std::min(std::max(sum, norm.low), norm.high));
             }
         });
         for (int64_t r = 0; r < inputs.rows; r++)
-            norm(sums.data() + r * hidden, result + r * hidden);
+            norm(total + r * hidden, result + r * hidden);
     }
 };
 
 // Word embeddings of one bit, positions and token types, normalized
 struct Embedding {
     static constexpr const char* NAME = "Embedding";
+    static constexpr int64_t AHEAD = 4;  // rows
     static constexpr int OUTPUT = ort::INT32;
     static constexpr size_t PARAMETERS = 2;
     Tensor<const int8_t> word;
@@ -168,21 +187,30 @@ struct Embedding {
         norm = reader.layer_norm(f);
     }
     void operator()(const Call& call) const {
-        auto ids = call.input<int64_t>(0), types = call.input<int64_t>(1);
+        auto ids = call.input<int64_t>(0);
+        const int64_t* types = call.input_data<int64_t>(1);
         const int64_t tokens = ids.shape[1], rows = ids.shape[0] * tokens, hidden = norm.hidden;
-        int32_t* result = call.output<int32_t>({rows, hidden});
+        int32_t* result = call.output<int32_t>(rows, hidden);
         std::vector<int32_t> sums(static_cast<size_t>(hidden));
         for (int64_t r = 0; r < rows; r++) {
             const int64_t id = row_of(ids.data[r], word, call), n = r % tokens;
-            const int64_t type = row_of(types.data[r], token_type, call);
+            const int64_t type = row_of(types[r], token_type, call);
             row_of(n, position, call);
             const int8_t* sign = word.data + id * hidden;
+            prefetch(ids.data, r + AHEAD, rows);
             const double* at = position.data + n * hidden;
             const double* of = token_type.data + type * hidden;
             for (int64_t c = 0; c < hidden; c++)
                 sums[c] = static_cast<int32_t>(sign[c] * scale.data[id] + at[c] + of[c]);
             norm(sums.data(), result + r * hidden);
         }
+    }
+    // A word's row is nearly always far away in memory.
+    void prefetch(const int64_t* ids, int64_t r, int64_t rows) const {
+        if (r >= rows || ids[r] < 0 || ids[r] >= word.shape[0]) return;
+        for (int64_t c = 0; c < norm.hidden; c += 64)
+            __builtin_prefetch(word.data + ids[r] * norm.hidden + c);
+        __builtin_prefetch(scale.data + ids[r]);
     }
     // Negative indices count from the end, as in Gather.
     template <typename T>
@@ -202,12 +230,21 @@ struct SelfAttention {
     static constexpr const char* NAME = SPS ? "PolarizedSelfAttention" : "SelfAttention";
     static constexpr int OUTPUT = ort::INT32;
     static constexpr size_t PARAMETERS = 2;
+    static constexpr int32_t FAR = 1 << 20;  // more than any distance
+    static constexpr int64_t PART = 16;      // keys at a time
+
+    struct Memory {
+        Rows x, q, k, v, context;
+        Columns x_columns;
+        std::vector<Word> keys, values, chosen, kept;
+        std::vector<int32_t> far, distances;
+    };
     Formats formats;
     Threshold query, key, value;
     Rows value_weight;
     Tensor<const int64_t> head_threshold;
-    std::vector<int32_t> table;  // of exponentials; none for SPS
-    Tensor<const float> context_threshold;
+    std::vector<int32_t> table;           // of exponentials, and 0 beyond; none for SPS
+    std::vector<int32_t> context_limits;  // thresholds of the context
     ResidualNorm output;
 
     explicit SelfAttention(Reader reader)
@@ -218,114 +255,139 @@ struct SelfAttention {
           value_weight(bits::transposed(value.weight)),
           head_threshold(reader.read<int64_t>()),
           table(exponentials(reader)),
-          context_threshold(reader.read<float>()),
+          context_limits(whole(reader.read<float>())),
           output(reader, formats, true) {}
 
     void operator()(const Call& call) const {
-        auto rows = call.input<int32_t>(0);
+        const int32_t* rows = call.input_data<int32_t>(0);
         auto mask = call.input<int64_t>(1);
         const int64_t batch = mask.shape[0], tokens = mask.shape[1], count = batch * tokens;
         const int64_t hidden = output.norm.hidden, width = hidden / formats.heads;
         const int64_t head_words = bits::words(width), token_words = bits::words(tokens);
-        Rows x, q, k, v, context;
-        Columns x_columns;
-        query.pack(rows.data, count, x);
+        thread_local Memory memory;
+        auto& [x, q, k, v, context, x_columns, keys, values, chosen, kept, far, distances] = memory;
+        query.pack(rows, count, x);
         bits::threshold_columns(x, query.weight, query.limits, q);
-        key.pack(rows.data, count, x);
+        key.pack(rows, count, x);
         bits::threshold_columns(x, key.weight, key.limits, k);
-        value.pack(rows.data, count, x_columns);
+        value.pack(rows, count, x_columns);
         bits::threshold_rows(value_weight, x_columns, value.limits, v);  // (channels, tokens)
 
         context.resize(count, bits::words(hidden));
         std::fill(context.data.begin(), context.data.end(), Word{0});
-        std::vector<Word> keys(head_words * tokens), values(token_words * width);
-        std::vector<Word> chosen(token_words);
-        std::vector<int32_t> distances(tokens);
-        for (int64_t s = 0; s < batch; s++)
+        const int64_t padded = (tokens + PART - 1) / PART * PART;
+        keys.assign(head_words * padded, 0), values.resize(token_words * width);
+        chosen.resize(token_words), kept.resize(token_words);
+        far.assign(padded, FAR), distances.resize(padded);
+        for (int64_t s = 0; s < batch; s++) {
+            std::fill(kept.begin(), kept.end(), Word{0});
+            for (int64_t j = 0; j < tokens; j++) {
+                const bool keep = mask.data[s * tokens + j] != 0;
+                kept[j / WORD] |= static_cast<Word>(keep) << (j % WORD);
+                far[j] = keep ? 0 : FAR;
+            }
             for (int64_t h = 0; h < formats.heads; h++) {
                 for (int64_t w = 0; w < head_words; w++)
                     for (int64_t j = 0; j < tokens; j++)
-                        keys[w * tokens + j] = head_word(k.row(s * tokens + j), h, w, width);
+                        keys[w * padded + j] = head_word(k.row(s * tokens + j), h, w, width);
                 for (int64_t c = 0; c < width; c++)
                     for (int64_t w = 0; w < token_words; w++)
                         values[w * width + c] =
                             bits::extract(v.row(h * width + c), s * tokens + w * WORD,
                                           std::min(WORD, tokens - w * WORD));
-                const int64_t* kept = mask.data + s * tokens;
                 for (int64_t i = 0; i < tokens; i++) {
                     const Word* row = q.row(s * tokens + i);
-                    std::fill(distances.begin(), distances.end(), 0);
                     for (int64_t w = 0; w < head_words; w++)
-                        add_differing(head_word(row, h, w, width), &keys[w * tokens], tokens,
+                        add_differing(head_word(row, h, w, width), &keys[w * padded],
+                                      w == 0 ? far.data() : distances.data(), padded,
                                       distances.data());
-                    choose(distances.data(), kept, tokens, h, width, chosen.data());
+                    const int32_t limit = decide(distances.data(), padded, h, width);
+                    for (int64_t w = 0; w < token_words; w++)
+                        chosen[w] = kept[w] & bits::reached(&distances[w * WORD], limit,
+                                                            tokens - w * WORD);
                     take(chosen.data(), values.data(), token_words, h * width, width,
                          context.row(s * tokens + i));
                 }
             }
-        output(context, rows.data, call.output<int32_t>({count, hidden}));
+        }
+        output(context, rows, call.output<int32_t>(count, hidden));
     }
 
   private:
     static std::vector<int32_t> exponentials(Reader& reader) {
         if (SPS) return {};
         auto given = reader.read<int64_t>();
-        return {given.data, given.data + given.shape[0]};
+        std::vector<int32_t> result(given.data, given.data + given.shape[0]);
+        result.push_back(0);
+        return result;
+    }
+    // Thresholds of integers, far from where int32 ends
+    static std::vector<int32_t> whole(const Tensor<const float>& thresholds) {
+        constexpr float MOST = 1 << 20;
+        std::vector<int32_t> result;
+        for (int64_t c = 0; c < thresholds.shape[0]; c++)
+            result.push_back(static_cast<int32_t>(
+                std::ceil(std::min(std::max(thresholds.data[c], -MOST), MOST))));
+        return result;
     }
     static Word head_word(const Word* row, int64_t head, int64_t word, int64_t width) {
         return bits::extract(row, head * width + word * WORD, std::min(WORD, width - word * WORD));
     }
-    static void add_differing(Word query, const Word* keys, int64_t tokens, int32_t* distances) {
-        for (int64_t j = 0; j < tokens; j++)
-            distances[j] += static_cast<int32_t>(__builtin_popcountll(query ^ keys[j]));
+    static void add_differing(Word query, const Word* keys, const int32_t* before, int64_t padded,
+                              int32_t* distances) {
+        for (int64_t begin = 0; begin < padded; begin += PART) {
+            int32_t counts[PART];
+            for (int64_t i = 0; i < PART; i++)
+                counts[i] = static_cast<int32_t>(__builtin_popcountll(query ^ keys[begin + i]));
+            for (int64_t i = 0; i < PART; i++) counts[i] += before[begin + i];
+            std::copy_n(counts, PART, distances + begin);
+        }
     }
-    // Bits over the keys: a score is width - 2 distance.
-    void choose(int32_t* distances, const int64_t* kept, int64_t tokens, int64_t head,
-                int64_t width, Word* chosen) const {
-        std::fill_n(chosen, bits::words(tokens), Word{0});
+    // Turns distances into what reaches the result for a 1: a score is width - 2 distance. A padded
+    // key is far: what it becomes does not matter, but adds nothing to the sum of exponentials.
+    int32_t decide(int32_t* x, int64_t padded, int64_t head, int64_t width) const {
         const int64_t threshold = head_threshold.data[head];
+        const auto size = static_cast<int32_t>(width);
         if (SPS) {
-            for (int64_t j = 0; j < tokens; j++)
-                chosen[j / WORD] |=
-                    static_cast<Word>(kept[j] && width - 2 * distances[j] >= threshold)
-                    << (j % WORD);
-            return;
+            for (int64_t j = 0; j < padded; j++) x[j] = size - 2 * x[j];
+            return static_cast<int32_t>(std::clamp<int64_t>(threshold, -size - 1, size + 1));
         }
-        int32_t least = static_cast<int32_t>(width);
-        for (int64_t j = 0; j < tokens; j++)
-            if (kept[j]) least = std::min(least, distances[j]);
-        int64_t total = 0;
-        for (int64_t j = 0; j < tokens; j++) {
-            // of a padded key any entry will do
-            distances[j] = table[std::max(distances[j] - least, 0)];
-            total += kept[j] ? distances[j] : 0;
+        int32_t lanes[PART];
+        std::fill_n(lanes, PART, FAR);
+        for (int64_t begin = 0; begin < padded; begin += PART)
+            for (int64_t i = 0; i < PART; i++) lanes[i] = std::min(lanes[i], x[begin + i]);
+        int32_t least = FAR;
+        for (int64_t i = 0; i < PART; i++) least = std::min(least, lanes[i]);
+        std::fill_n(lanes, PART, 0);
+        const int32_t* exponentials = table.data();
+        for (int64_t begin = 0; begin < padded; begin += PART) {
+            int32_t e[PART];
+            for (int64_t i = 0; i < PART; i++)
+                e[i] = exponentials[std::min(x[begin + i] - least, size + 1)];
+            for (int64_t i = 0; i < PART; i++) lanes[i] += e[i];
+            std::copy_n(e, PART, x + begin);
         }
-        const int64_t limit = threshold * total;
-        for (int64_t j = 0; j < tokens; j++) {
-            const bool above =
-                (static_cast<int64_t>(distances[j]) << formats.probability_bits) > limit;
-            chosen[j / WORD] |= static_cast<Word>(above && kept[j]) << (j % WORD);
-        }
+        int32_t total = 0;  // below 2^24
+        for (int64_t i = 0; i < PART; i++) total += lanes[i];
+        // e 2^k > threshold total
+        return static_cast<int32_t>((threshold * total >> formats.probability_bits) + 1);
     }
     // Bits of the context: 2 (chosen values of +1) - (chosen)
     void take(const Word* chosen, const Word* values, int64_t token_words, int64_t begin,
               int64_t width, Word* row) const {
         int32_t count = 0;
         for (int64_t w = 0; w < token_words; w++) count += __builtin_popcountll(chosen[w]);
-        constexpr int64_t PART = 64;
-        int32_t sums[PART];
-        for (int64_t c = 0; c < width; c += PART) {
-            const int64_t part = std::min(PART, width - c);
-            std::fill_n(sums, PART, 0);
+        int32_t sums[WORD], limits[WORD];
+        for (int64_t c = 0; c < width; c += WORD) {
+            const int64_t part = std::min(WORD, width - c);
+            std::fill_n(sums, WORD, 0);
             for (int64_t w = 0; w < token_words; w++) {
                 const Word* from = values + w * width + c;
                 for (int64_t i = 0; i < part; i++)
-                    sums[i] += static_cast<int32_t>(__builtin_popcountll(chosen[w] & from[i]));
+                    sums[i] += 2 * static_cast<int32_t>(__builtin_popcountll(chosen[w] & from[i]));
             }
-            const float* limit = context_threshold.data + begin + c;
-            Word word = 0;
-            for (int64_t i = 0; i < part; i++)
-                word |= static_cast<Word>(static_cast<float>(2 * sums[i] - count) >= limit[i]) << i;
+            for (int64_t i = 0; i < part; i++) limits[i] = context_limits[begin + c + i] + count;
+            const Word word = bits::reached(sums, limits, part);
             const int64_t at = begin + c, shift = at % WORD;
             row[at / WORD] |= word << shift;
             if (shift + part > WORD) row[at / WORD + 1] |= word >> (WORD - shift);
@@ -347,10 +409,11 @@ struct FeedForward {
 
     void operator()(const Call& call) const {
         auto rows = call.input<int32_t>(0);
-        Rows x, middle;
+        thread_local Rows memory[2];
+        Rows &x = memory[0], &middle = memory[1];
         up.pack(rows.data, rows.shape[0], x);
         bits::threshold_columns(x, up.weight, up.limits, middle);
-        down(middle, rows.data, call.output<int32_t>(rows.shape));
+        down(middle, rows.data, call.output<int32_t>(rows.shape[0], rows.shape[1]));
     }
 };
 
@@ -379,15 +442,15 @@ struct Classifier {
         matrix = reader.read<double>(), bias = reader.read<double>();
     }
     void operator()(const Call& call) const {
-        auto rows = call.input<int32_t>(0);
+        const int32_t* rows = call.input_data<int32_t>(0);
         auto ids = call.input<int64_t>(1);
         const int64_t batch = ids.shape[0], tokens = ids.shape[1], labels = bias.shape[0];
-        int64_t* logits = call.output<int64_t>({batch, labels});
+        int64_t* logits = call.output<int64_t>(batch, labels);
         Rows x;
         x.resize(batch, bits::words(hidden));
         for (int64_t s = 0; s < batch; s++)
             for (int64_t w = 0; w < x.words; w++)
-                x.row(s)[w] = bits::reached(rows.data + s * tokens * hidden + w * WORD,
+                x.row(s)[w] = bits::reached(rows + s * tokens * hidden + w * WORD,
                                             inputs.data + w * WORD, hidden - w * WORD);
         std::vector<double> pooled(static_cast<size_t>(batch * hidden));
         bits::differing(x, weight, [&](int64_t s, int64_t begin, const Word* counts) {

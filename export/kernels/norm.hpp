@@ -14,29 +14,33 @@ struct Formats {
 
 // round_shift(accumulator M + B, n), where the accumulator is start - factor X
 struct Requantize {
-    double multiplier, unit;
-    std::vector<double> bias;  // with start M
+    double multiplier;         // -factor M 2^-n: scaled beforehand, which is exact
+    std::vector<double> bias;  // (bias + start M) 2^-n + 1/2
 
     Requantize() = default;
     Requantize(const int64_t* multiplier_and_shift, const int64_t* given, int64_t count,
                const std::vector<int64_t>& start, int64_t factor)
-        : multiplier(-static_cast<double>(factor * multiplier_and_shift[0])),
-          unit(std::ldexp(1.0, static_cast<int>(-multiplier_and_shift[1]))),
+        : multiplier(std::ldexp(-static_cast<double>(factor * multiplier_and_shift[0]),
+                                -static_cast<int>(multiplier_and_shift[1]))),
           bias(static_cast<size_t>(count)) {
-        for (int64_t i = 0; i < count; i++)
-            bias[i] = static_cast<double>(given[i] + start[i] * multiplier_and_shift[0]);
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t sum = given[i] + start[i] * multiplier_and_shift[0];
+            bias[i] = 0.5 + std::ldexp(static_cast<double>(sum),
+                                       -static_cast<int>(multiplier_and_shift[1]));
+        }
     }
     double operator()(uint64_t differing, int64_t column) const {
-        const auto x = static_cast<double>(static_cast<int64_t>(differing));
-        return std::floor((x * multiplier + bias[column]) * unit + 0.5);
+        return std::floor(static_cast<double>(static_cast<int64_t>(differing)) * multiplier +
+                          bias[column]);
     }
 };
 
 struct LayerNorm {
     int64_t hidden, index_bits;
-    double mean_scale, unit, low, high, offset;
-    int root_exponent;
-    std::vector<double> gamma, beta, table;
+    double mean_scale, low, high, offset;
+    std::vector<double> gamma, beta;  // by 2^-(q + g - f); beta with the offset and 1/2
+    std::vector<double> table;
+    std::vector<double> units;  // 2^-s by the bit length of V
 
     LayerNorm() = default;
     LayerNorm(const Formats& f, const int64_t* gammas, const int64_t* betas, int64_t hidden,
@@ -44,15 +48,22 @@ struct LayerNorm {
         : hidden(hidden),
           index_bits(f.rsqrt_index_bits),
           mean_scale(std::ldexp(static_cast<double>(((1 << 25) + hidden) / (2 * hidden)), -24)),
-          unit(std::ldexp(1.0, static_cast<int>(f.fraction_bits - f.norm_fraction_bits -
-                                                f.gamma_fraction_bits))),
           low(-std::ldexp(1.0, static_cast<int>(f.word_bits - 1))),
           high(-low - 1),
           offset(static_cast<double>(f.offset)),
-          root_exponent(static_cast<int>(f.norm_fraction_bits - 14 - f.rsqrt_index_bits / 2)),
           gamma(gammas, gammas + hidden),
           beta(betas, betas + hidden),
-          table(roots, roots + root_count) {}
+          table(roots, roots + root_count) {
+        const double unit = std::ldexp(1.0, static_cast<int>(f.fraction_bits -
+                                                             f.norm_fraction_bits -
+                                                             f.gamma_fraction_bits));
+        for (double& x : gamma) x *= unit;
+        for (double& x : beta) x = x * unit + (offset + 0.5);
+        const auto exponent =
+            static_cast<int>(f.norm_fraction_bits - 14 - f.rsqrt_index_bits / 2);
+        for (int length = 0; length <= 64; length++)
+            units.push_back(std::ldexp(1.0, exponent - half_length(length)));
+    }
 
     // x (hidden,) is overwritten by x - mean; result: with the offset
     void operator()(int32_t* x, int32_t* result) const {
@@ -66,10 +77,12 @@ struct LayerNorm {
             variance += static_cast<int64_t>(x[c]) * x[c];
         }
         const double factor = reciprocal_root(variance);
+        const double least = low + offset, most = high + offset;
         for (int64_t c = 0; c < hidden; c++) {
             const double z = std::floor(x[c] * factor + 0.5);
-            const double y = std::floor((z * gamma[c] + beta[c]) * unit + 0.5);
-            result[c] = static_cast<int32_t>(std::min(std::max(y, low), high) + offset);
+            const double y = z * gamma[c] + beta[c];
+            // the offset makes it positive, so that the conversion is the floor
+            result[c] = static_cast<int32_t>(std::min(std::max(y, least), most));
         }
     }
 
@@ -77,8 +90,12 @@ struct LayerNorm {
     double reciprocal_root(int64_t variance) const {
         if (variance == 0) return 0;
         const int length = 64 - __builtin_clzll(static_cast<uint64_t>(variance));
-        const int k = (length - static_cast<int>(index_bits) + 1) >> 1;
+        const int k = half_length(length);
         const int64_t mantissa = k >= 0 ? variance >> (2 * k) : variance << (-2 * k);
-        return std::ldexp(table[mantissa - (int64_t{1} << (index_bits - 2))], root_exponent - k);
+        return table[mantissa - (int64_t{1} << (index_bits - 2))] * units[length];
+    }
+    // k of the mantissa V / 4^k
+    int half_length(int length) const {
+        return (length - static_cast<int>(index_bits) + 1) >> 1;
     }
 };
