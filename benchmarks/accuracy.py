@@ -29,8 +29,8 @@ HEADER = """# Accuracy of trained models
 
 Main metric on the task's dev set (accuracy; Matthews' correlation for CoLA; the mean of Pearson's
 and Spearman's correlation for STS-B, of F1 and accuracy for MRPC), in percent.
-`teacher` is the full-precision first stage of the run, `w1a2` and `w1a1` the stages that follow, each
-taught by the one before. `float`: the W1A1
+`teacher` is the full-precision first stage of the run, `w1a2` and `w1a1` the stages that follow,
+each taught by the one before. `float`: the W1A1
 model with float scales, softmax and LayerNorm; `integer`: what is deployed: the last stage is
 trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
