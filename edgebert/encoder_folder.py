@@ -187,16 +187,19 @@ def check_encoder(source: str, model: ModelConfig, option: str = "--init") -> No
             f"{option} {source}: expected a finished pre-training, got one that is "
             f"{folder.read_info().status}; go on with edgebert pretrain --resume"
         )
-    check_sizes(folder.read_config().model, model, f"{option} {source}")
+    check_sizes(folder.read_config().model, model, f"{option} {source}", "pre-trained")
 
 
-def check_sizes(theirs: ModelConfig, ours: ModelConfig, what: str) -> None:
-    """Raise UserError, beginning with `what`, unless an encoder has a model's sizes."""
+def check_sizes(theirs: ModelConfig, ours: ModelConfig, what: str, made: str = "trained") -> None:
+    """Raise UserError unless an encoder has a model's sizes.
+
+    what: the option that names the encoder; made: how it came about.
+    """
     for name in ("layers", "hidden", "heads", "ffn"):
         was, now = getattr(theirs, name), getattr(ours, name)
         if was != now:
             raise UserError(
-                f"{what}: expected model.{name} = {was} as it was trained with, "
+                f"{what}: expected model.{name} = {was} as it was {made} with, "
                 f"got {now}; choose the same --config"
             )
 

@@ -236,6 +236,7 @@ def test_the_library_is_compiled_once_and_survives_a_failed_compiler(
         real(command)
 
     monkeypatch.setattr(compiled, "_run", run)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     forget_library()
     try:
