@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hw.sim.verilator as verilator
+from hw import compiled
 from hw.errors import ToolError
 from hw.sim.beats import Beats, pack, unpack
 from hw.sim.bench import Result, SimulationError, Stalls, run
@@ -170,7 +171,7 @@ def test_a_changed_source_is_compiled_anew(
 def test_a_missing_compiler_is_one_line(
     monkeypatch: pytest.MonkeyPatch, fresh_versions: None
 ) -> None:
-    monkeypatch.setattr(verilator, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(compiled, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(ToolError) as caught:
         wrapped("faulty_buffer", {"WIDTH": 8})
     assert str(caught.value) == (

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from hw import compiled
 from hw.cache import cache_folder
 from hw.errors import ToolError
 
@@ -29,7 +30,6 @@ RUNTIME = ("verilated.cpp", "verilated_random.cpp", "verilated_threads.cpp")
 STANDARD = ("algorithm", "fstream", "functional", "map", "memory", "random", "string", "vector")
 HEADERS = ("verilated.h", *STANDARD)
 FST_RUNTIME = ("verilated_fst_c.cpp",)
-COMPILERS = ("g++", "c++", "clang++")
 COMPILE = ("-std=c++20", "-w")
 TIMEOUT_S = 900
 FST = HERE / "fst"  # what FST waveforms need of two libraries
@@ -342,7 +342,7 @@ def _versions() -> tuple[str, ...]:
 
 
 def _compiler() -> str:
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    compiler = compiled.compiler()
     if compiler is None:
         raise ToolError("expected a C++ compiler, found none; install g++ (apt install g++)")
     return compiler
