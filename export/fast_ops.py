@@ -15,7 +15,7 @@ from hw.compiled import compiled, compiler
 
 FAST_DOMAIN = "edgebert.fast"
 SOURCES = Path(__file__).parent / "kernels"
-CHOICES = (("-march=native",), ())
+CHOICES = (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ())
 
 
 @functools.cache

@@ -78,8 +78,39 @@ inline Word reached(const int32_t* x, const int32_t* threshold, int64_t count) {
 // The same with one threshold.
 inline Word reached(const int32_t* x, int32_t threshold, int64_t count) {
     int32_t same[WORD];
-    std::fill_n(same, WORD, threshold);
+    std::fill_n(same, std::min(count, WORD), threshold);
     return reached(x, same, count);
+}
+
+// The bits of up to a word of columns: whether twice the number of `row`'s bits that column i has
+// too reaches limit[i] + start. Column i has its words at columns[i], columns[i + stride], ...
+inline Word doubled_reached(const Word* row, const Word* columns, int64_t stride, int64_t words,
+                            const int32_t* limit, int32_t start, int64_t count) {
+    Word result = 0;
+    int64_t i = 0;
+#if defined(HAVE_AVX512)
+    const __m512i first = _mm512_set1_epi64(start);
+    for (; i + 8 <= count; i += 8) {
+        __m512i sum = _mm512_setzero_si512();
+        for (int64_t w = 0; w < words; w++) {
+            const __m512i column = _mm512_loadu_si512(columns + w * stride + i);
+            const __m512i word = _mm512_set1_epi64(static_cast<int64_t>(row[w]));
+            sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_and_si512(word, column)));
+        }
+        const __m256i given = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit + i));
+        const __m512i least = _mm512_add_epi64(_mm512_cvtepi32_epi64(given), first);
+        const __mmask8 mask = _mm512_cmpge_epi64_mask(_mm512_slli_epi64(sum, 1), least);
+        result |= static_cast<Word>(mask) << i;
+    }
+#endif
+    if (i == count) return result;
+    int32_t sums[WORD] = {}, limits[WORD];
+    for (int64_t w = 0; w < words; w++)
+        for (int64_t j = i; j < count; j++)
+            sums[j] += 2 * static_cast<int32_t>(
+                               __builtin_popcountll(row[w] & columns[w * stride + j]));
+    for (int64_t j = i; j < count; j++) limits[j] = limit[j] + start;
+    return result | reached(sums + i, limits + i, count - i) << i;
 }
 
 // `count` <= 64 bits from bit `begin` on

@@ -151,21 +151,16 @@ struct ResidualNorm {
     void operator()(const Rows& inputs, const int32_t* rows, int32_t* result) const {
         const int64_t hidden = norm.hidden;
         const auto offset = static_cast<int32_t>(norm.offset);
-        thread_local std::vector<int32_t> memory;
-        std::vector<int32_t>& sums = memory;
-        sums.resize(static_cast<size_t>(inputs.rows * hidden));
-        int32_t* const total = sums.data();
         bits::differing(inputs, weight, [&](int64_t r, int64_t begin, const Word* counts) {
             const int64_t count = std::min(bits::LANES, hidden - begin);
             const int32_t* from = rows + r * hidden + begin;
-            int32_t* to = total + r * hidden + begin;
+            int32_t* to = result + r * hidden + begin;
             for (int64_t i = 0; i < count; i++) {
                 const double sum = (from[i] - offset) + requantize(counts[i], begin + i);
                 to[i] = static_cast<int32_t>(std::min(std::max(sum, norm.low), norm.high));
             }
         });
-        for (int64_t r = 0; r < inputs.rows; r++)
-            norm(total + r * hidden, result + r * hidden);
+        norm(result, inputs.rows);
     }
 };
 
@@ -175,47 +170,57 @@ struct Embedding {
     static constexpr int64_t AHEAD = 4;  // rows
     static constexpr int OUTPUT = ort::INT32;
     static constexpr size_t PARAMETERS = 2;
+    // int32, which holds the sum too: half the memory to read
+    struct Table {
+        int64_t rows;
+        std::vector<int32_t> data;
+
+        explicit Table(const Tensor<const double>& from)
+            : rows(from.shape[0]),
+              data(from.data, from.data + rows * std::max<int64_t>(from.shape[1], 1)) {}
+    };
+    Formats formats;
     Tensor<const int8_t> word;
-    Tensor<const double> scale, position, token_type;
+    Table scale, position, token_type;
     LayerNorm norm;
 
-    explicit Embedding(Reader reader) {
-        const Formats f = reader.formats();
-        word = reader.read<int8_t>();
-        scale = reader.read<double>(), position = reader.read<double>();
-        token_type = reader.read<double>();
-        norm = reader.layer_norm(f);
-    }
+    explicit Embedding(Reader reader)
+        : formats(reader.formats()),
+          word(reader.read<int8_t>()),
+          scale(reader.read<double>()),
+          position(reader.read<double>()),
+          token_type(reader.read<double>()),
+          norm(reader.layer_norm(formats)) {}
+
     void operator()(const Call& call) const {
         auto ids = call.input<int64_t>(0);
         const int64_t* types = call.input_data<int64_t>(1);
         const int64_t tokens = ids.shape[1], rows = ids.shape[0] * tokens, hidden = norm.hidden;
         int32_t* result = call.output<int32_t>(rows, hidden);
-        std::vector<int32_t> sums(static_cast<size_t>(hidden));
         for (int64_t r = 0; r < rows; r++) {
-            const int64_t id = row_of(ids.data[r], word, call), n = r % tokens;
+            const int64_t id = row_of(ids.data[r], scale, call), n = r % tokens;
             const int64_t type = row_of(types[r], token_type, call);
             row_of(n, position, call);
             const int8_t* sign = word.data + id * hidden;
             prefetch(ids.data, r + AHEAD, rows);
-            const double* at = position.data + n * hidden;
-            const double* of = token_type.data + type * hidden;
-            for (int64_t c = 0; c < hidden; c++)
-                sums[c] = static_cast<int32_t>(sign[c] * scale.data[id] + at[c] + of[c]);
-            norm(sums.data(), result + r * hidden);
+            const int32_t size = scale.data[id];
+            const int32_t* at = position.data.data() + n * hidden;
+            const int32_t* of = token_type.data.data() + type * hidden;
+            int32_t* to = result + r * hidden;
+            for (int64_t c = 0; c < hidden; c++) to[c] = sign[c] * size + at[c] + of[c];
         }
+        norm(result, rows);
     }
     // A word's row is nearly always far away in memory.
     void prefetch(const int64_t* ids, int64_t r, int64_t rows) const {
         if (r >= rows || ids[r] < 0 || ids[r] >= word.shape[0]) return;
         for (int64_t c = 0; c < norm.hidden; c += 64)
             __builtin_prefetch(word.data + ids[r] * norm.hidden + c);
-        __builtin_prefetch(scale.data + ids[r]);
+        __builtin_prefetch(scale.data.data() + ids[r]);
     }
     // Negative indices count from the end, as in Gather.
-    template <typename T>
-    static int64_t row_of(int64_t index, const Tensor<T>& table, const Call& call) {
-        const int64_t rows = table.shape[0], row = index < 0 ? index + rows : index;
+    static int64_t row_of(int64_t index, const Table& table, const Call& call) {
+        const int64_t rows = table.rows, row = index < 0 ? index + rows : index;
         if (row < 0 || row >= rows)
             throw Error(call.api.status(("Embedding: index " + std::to_string(index) +
                                          " is out of bounds of " + std::to_string(rows) + " rows")
@@ -259,12 +264,16 @@ struct SelfAttention {
           output(reader, formats, true) {}
 
     void operator()(const Call& call) const {
+        thread_local Memory memory;
+        run(call, memory);
+    }
+    // Not inlined, or each use of the memory would look it up again.
+    __attribute__((noinline)) void run(const Call& call, Memory& memory) const {
         const int32_t* rows = call.input_data<int32_t>(0);
         auto mask = call.input<int64_t>(1);
         const int64_t batch = mask.shape[0], tokens = mask.shape[1], count = batch * tokens;
         const int64_t hidden = output.norm.hidden, width = hidden / formats.heads;
         const int64_t head_words = bits::words(width), token_words = bits::words(tokens);
-        thread_local Memory memory;
         auto& [x, q, k, v, context, x_columns, keys, values, chosen, kept, far, distances] = memory;
         query.pack(rows, count, x);
         bits::threshold_columns(x, query.weight, query.limits, q);
@@ -377,17 +386,10 @@ struct SelfAttention {
               int64_t width, Word* row) const {
         int32_t count = 0;
         for (int64_t w = 0; w < token_words; w++) count += __builtin_popcountll(chosen[w]);
-        int32_t sums[WORD], limits[WORD];
         for (int64_t c = 0; c < width; c += WORD) {
             const int64_t part = std::min(WORD, width - c);
-            std::fill_n(sums, WORD, 0);
-            for (int64_t w = 0; w < token_words; w++) {
-                const Word* from = values + w * width + c;
-                for (int64_t i = 0; i < part; i++)
-                    sums[i] += 2 * static_cast<int32_t>(__builtin_popcountll(chosen[w] & from[i]));
-            }
-            for (int64_t i = 0; i < part; i++) limits[i] = context_limits[begin + c + i] + count;
-            const Word word = bits::reached(sums, limits, part);
+            const Word word = bits::doubled_reached(chosen, values + c, width, token_words,
+                                                    &context_limits[begin + c], count, part);
             const int64_t at = begin + c, shift = at % WORD;
             row[at / WORD] |= word << shift;
             if (shift + part > WORD) row[at / WORD + 1] |= word >> (WORD - shift);
@@ -446,13 +448,14 @@ struct Classifier {
         auto ids = call.input<int64_t>(1);
         const int64_t batch = ids.shape[0], tokens = ids.shape[1], labels = bias.shape[0];
         int64_t* logits = call.output<int64_t>(batch, labels);
-        Rows x;
+        thread_local Rows x;
+        thread_local std::vector<double> pooled;
         x.resize(batch, bits::words(hidden));
         for (int64_t s = 0; s < batch; s++)
             for (int64_t w = 0; w < x.words; w++)
                 x.row(s)[w] = bits::reached(rows + s * tokens * hidden + w * WORD,
                                             inputs.data + w * WORD, hidden - w * WORD);
-        std::vector<double> pooled(static_cast<size_t>(batch * hidden));
+        pooled.resize(static_cast<size_t>(batch * hidden));
         bits::differing(x, weight, [&](int64_t s, int64_t begin, const Word* counts) {
             for (int64_t i = 0; i < std::min(bits::LANES, hidden - begin); i++)
                 pooled[s * hidden + begin + i] =

@@ -65,24 +65,46 @@ struct LayerNorm {
             units.push_back(std::ldexp(1.0, exponent - half_length(length)));
     }
 
-    // x (hidden,) is overwritten by x - mean; result: with the offset
-    void operator()(int32_t* x, int32_t* result) const {
-        int64_t total = 0;
-        for (int64_t c = 0; c < hidden; c++) total += x[c];
-        const auto mean =
-            static_cast<int32_t>(std::floor(static_cast<double>(total) * mean_scale + 0.5));
-        int64_t variance = 0;
-        for (int64_t c = 0; c < hidden; c++) {
-            x[c] -= mean;
-            variance += static_cast<int64_t>(x[c]) * x[c];
+    // x (rows, hidden) becomes its result, with the offset. Statistics of some rows come first, as
+    // each waits long for its own sums, but not for those of the others.
+    void operator()(int32_t* x, int64_t rows) const {
+        constexpr int64_t TOGETHER = 8;
+        Scale scales[TOGETHER];
+        for (int64_t r = 0; r < rows; r += TOGETHER) {
+            const int64_t count = std::min(TOGETHER, rows - r);
+            for (int64_t i = 0; i < count; i++) scales[i] = scale_of(x + (r + i) * hidden);
+            for (int64_t i = 0; i < count; i++) apply(scales[i], x + (r + i) * hidden);
         }
-        const double factor = reciprocal_root(variance);
+    }
+
+    // (x - mean) factor + 1/2 as x factor + start, which is as exact
+    struct Scale {
+        double factor, start;
+    };
+
+    Scale scale_of(const int32_t* x) const {
+        int64_t total = 0;
+        uint64_t squares = 0;  // modulo 2^64: the variance is smaller
+        for (int64_t c = 0; c < hidden; c++) {
+            total += x[c];
+            squares += static_cast<uint64_t>(static_cast<int64_t>(x[c]) * x[c]);
+        }
+        const double mean = std::floor(static_cast<double>(total) * mean_scale + 0.5);
+        const auto m = static_cast<uint64_t>(static_cast<int64_t>(mean));
+        // sum (x - m)^2
+        const uint64_t variance =
+            squares - m * (2 * static_cast<uint64_t>(total) - static_cast<uint64_t>(hidden) * m);
+        const double factor = reciprocal_root(static_cast<int64_t>(variance));
+        return {factor, 0.5 - mean * factor};
+    }
+
+    void apply(const Scale& scale, int32_t* x) const {
         const double least = low + offset, most = high + offset;
         for (int64_t c = 0; c < hidden; c++) {
-            const double z = std::floor(x[c] * factor + 0.5);
+            const double z = std::floor(x[c] * scale.factor + scale.start);
             const double y = z * gamma[c] + beta[c];
             // the offset makes it positive, so that the conversion is the floor
-            result[c] = static_cast<int32_t>(std::min(std::max(y, least), most));
+            x[c] = static_cast<int32_t>(std::min(std::max(y, least), most));
         }
     }
 
