@@ -85,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
             _simulate,
         ),
         ("report", "show training, ONNX Runtime, RTL and board side by side", _add_report, _report),
-        ("text", "write unlabelled sentences for distill.text", _add_text, _text),
+        ("text", "write unlabelled sentences or pairs for distill.text", _add_text, _text),
         ("zoo", "list the models and encoders that ship with edgebert, or get one", _add_zoo, _zoo),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
@@ -415,10 +415,18 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 def _add_text(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--out", required=True, metavar="FILE", help="a sentence a line, from IMDB reviews")
+    add("--out", required=True, metavar="FILE", help="a sentence or pair a line")
     add("--task", help="leave out the sentences of this task's dev set")
-    add("--data", metavar="DIR", help="folder of the task's files")
-    add("--sentences", type=int, metavar="N", help="so many of them, chosen at random")
+    add("--data", metavar="DIR", help="folder of the task's files, or of all GLUE tasks")
+    some = parser.add_mutually_exclusive_group()
+    add_some = some.add_argument
+    add_some("--sentences", type=int, metavar="N", help="so many of IMDB's, chosen at random")
+    add_some(
+        "--pairs",
+        type=int,
+        metavar="N",
+        help="pairs of the task's train sentences instead, or of all tasks of pairs in --data",
+    )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
 
 

@@ -241,7 +241,20 @@ def report(options: argparse.Namespace) -> int:
 
 def text(options: argparse.Namespace) -> int:
     """`edgebert text`."""
-    from edgebert.corpus import MAX_WORDS, choose_sentences, imdb_sentences
+    from edgebert.corpus import MAX_WORDS
+
+    longest = MAX_WORDS if options.max_words is None else options.max_words
+    if options.pairs is None:
+        lines, what = _sentences(options, longest), "sentences"
+    else:
+        lines, what = _pairs(options, longest), "pairs"
+    write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
+    say(f"{options.out}: {len(lines):,} {what}")
+    return 0
+
+
+def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.corpus import choose_sentences, imdb_sentences
     from edgebert.tasks import load_task
 
     if options.data is not None and options.task is None:
@@ -249,11 +262,18 @@ def text(options: argparse.Namespace) -> int:
     examples = load_task(options.task, options.data).dev if options.task else []
     pairs = [(example.text, example.text_b) for example in examples]
     sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
-    longest = MAX_WORDS if options.max_words is None else options.max_words
-    sentences = choose_sentences(sentences, options.sentences, longest)
-    write_atomic(Path(options.out), ("\n".join(sentences) + "\n").encode())
-    say(f"{options.out}: {len(sentences):,} sentences")
-    return 0
+    return choose_sentences(sentences, options.sentences, longest)
+
+
+def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.corpus import paired_sentences
+    from edgebert.pairs import make_pairs
+
+    if options.data is None and options.task is None:
+        raise UserError("--pairs: expected --task or --data, whose sentences to pair, got neither")
+    sentences = paired_sentences(options.task, options.data, longest)
+    pairs = make_pairs(sentences, options.pairs)
+    return ["\t".join(" ".join(part.split()) for part in pair) for pair in pairs]
 
 
 def zoo_list(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ class Text:
 def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | None) -> Text:
     """The sentences to learn a language from.
 
-    files: of a sentence a line; the IMDB reviews without any. task, data: a task whose train set
+    files: of a sentence or pair a line (`read_sentences`); the IMDB reviews without any. task, data: a task whose train set
     comes too; `data` alone: every GLUE task that has a folder in it. What stands in a dev set of
     those tasks is left out, whatever it comes from.
     """
@@ -41,7 +41,7 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
     examples = [Example(e.text, e.text_b) for t in tasks for e in t.train]
     names = [t.name for t in tasks]
     if files:
-        examples += [Example(line) for file in files for line in read_sentences(Path(file))]
+        examples += [example for file in files for example in read_sentences(Path(file))]
         names += [Path(file).name for file in files]
     else:
         examples += [Example(sentence) for sentence in imdb_sentences()]
@@ -57,6 +57,29 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
             "text"
         )
     return Text(list(kept.values()), tuple(names))
+
+
+def paired_sentences(task: str | None, data: str | Path | None, longest: int) -> list[str]:
+    """The single sentences of train sets, to make new pairs of.
+
+    task, data: the task; `data` alone: every GLUE task of pairs that has a folder in it. Sentences
+    of more than `longest` words are left out, and so is what stands in a dev set of those tasks.
+    Raises UserError where there are fewer than two.
+    """
+    tasks = [found for found in _tasks(task, data) if task is not None or found.pairs]
+    seen = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in _parts(e)}
+    sentences = []
+    for part in (part for t in tasks for e in t.train for part in _parts(e)):
+        key = comparable(part)
+        if key and key not in seen and len(part.split()) <= longest:
+            seen.add(key)
+            sentences.append(part)
+    if len(sentences) < 2:
+        raise UserError(
+            f"--pairs: expected two sentences or more of at most {longest} words in the train sets "
+            f"of {' '.join(t.name for t in tasks) or 'tasks of pairs'}, got {len(sentences)}"
+        )
+    return sentences
 
 
 def imdb_sentences(excluded: Iterable[str] = ()) -> list[str]:

@@ -43,14 +43,18 @@ def prepare_inputs(
 ) -> Inputs:
     """Load a task's sentences and encode them. Raises UserError for whatever is unusable."""
     loaded = load_task(task, data)
-    if loaded.pairs and config.model.token_types < 2:
-        raise UserError(
-            f"model.token_types: expected 2 or more for the sentence pairs of task {task}, "
-            f"got {config.model.token_types}"
-        )
-    train, held_out = hold_out(loaded.train, config.train.held_out)
     file = config.distill.text
-    text = [Example(line) for line in read_sentences(Path(file))] if file else []
+    text = read_sentences(Path(file)) if file else []
+    for source, pairs in (
+        (f"task {task}", loaded.pairs),
+        (file, any(example.text_b is not None for example in text)),
+    ):
+        if pairs and config.model.token_types < 2:
+            raise UserError(
+                f"model.token_types: expected 2 or more for the sentence pairs of {source}, "
+                f"got {config.model.token_types}"
+            )
+    train, held_out = hold_out(loaded.train, config.train.held_out)
     tokenizer = _tokenizer(config, train + text, init)
     model = dataclasses.replace(config.model, vocab=len(tokenizer.vocab))
     encoded = encode_split(tokenizer, train)

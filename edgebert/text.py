@@ -3,6 +3,7 @@
 import codecs
 from pathlib import Path
 
+from edgebert.data import Example
 from edgebert.errors import UserError
 
 
@@ -43,6 +44,19 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def read_sentences(path: Path) -> list[str]:
-    """The sentences of a file of unlabelled text, one a line; blank lines are left out."""
-    return [line for line in map(str.strip, read_lines(path)) if line]
+def read_sentences(path: Path) -> list[Example]:
+    """The examples of a file of unlabelled text: a sentence a line, or a pair, a tab between.
+
+    Blank lines are left out. Raises UserError where a line has more than two parts.
+    """
+    examples = []
+    for number, line in enumerate(map(str.strip, read_lines(path)), 1):
+        parts = [part for part in map(str.strip, line.split("\t")) if part]
+        if len(parts) > 2:
+            raise UserError(
+                f"{path}:{number}: expected a sentence, or a pair with a tab between, got "
+                f"{len(parts)} parts"
+            )
+        if parts:
+            examples.append(Example(*parts))
+    return examples
