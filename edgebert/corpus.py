@@ -32,9 +32,9 @@ class Text:
 def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | None) -> Text:
     """The sentences to learn a language from.
 
-    files: of a sentence or pair a line (`read_sentences`); the IMDB reviews without any. task, data: a task whose train set
-    comes too; `data` alone: every GLUE task that has a folder in it. What stands in a dev set of
-    those tasks is left out, whatever it comes from.
+    files: of a sentence or pair a line (`read_sentences`); the IMDB reviews without any. task,
+    data: a task whose train set comes too; `data` alone: every GLUE task that has a folder in it.
+    What stands in a dev set of those tasks is left out, whatever it comes from.
     """
     tasks = _tasks(task, data)
     dev = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in _parts(e)}

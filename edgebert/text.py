@@ -58,5 +58,5 @@ def read_sentences(path: Path) -> list[Example]:
                 f"{len(parts)} parts"
             )
         if parts:
-            examples.append(Example(*parts))
+            examples.append(Example(parts[0], parts[1] if len(parts) == 2 else None))
     return examples

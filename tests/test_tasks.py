@@ -341,10 +341,18 @@ def test_hub_mistakes_are_one_line(
     one_line(error)
 
 
-def test_sentences_of_extra_text_are_its_lines(tmp_path: Path) -> None:
+def test_sentences_and_pairs_of_extra_text_are_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    path.write_bytes("one\r\n\n  two\u2028still two \nthree".encode())
-    assert read_sentences(path) == ["one", "two\u2028still two", "three"]
+    path.write_bytes("one\r\n\n  two\u2028still two \nthree\tand four\n \tfive".encode())
+    assert read_sentences(path) == [
+        Example("one"),
+        Example("two\u2028still two"),
+        Example("three", "and four"),
+        Example("five"),
+    ]
+    path.write_bytes(b"one\n\nb\tc\td\n")
+    with pytest.raises(UserError, match=r"text\.txt:3: expected a sentence, or a pair .* 3 parts"):
+        read_sentences(path)
     path.write_bytes(b"one\n\xff\n")
     with pytest.raises(UserError, match=r"text\.txt:2: expected UTF-8"):
         read_sentences(path)

@@ -208,7 +208,8 @@ def test_held_out_sentences_choose_and_unlabelled_text_is_distilled(
     data: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.txt"
-    text.write_text("a warm story\n\nthe town is dull\n" + "long " * 40 + "\n", encoding="utf-8")
+    lines = ["a warm story", "", "the town is dull\ta dull town", "long " * 40]
+    text.write_text("\n".join(lines), encoding="utf-8")
     config = micro_config(held_out=0.25, epochs=1, schedule="w32a32,w1a1")
     config = Config(config.model, train=config.train, distill=type(config.distill)(text=str(text)))
     said: list[str] = []
@@ -216,10 +217,23 @@ def test_held_out_sentences_choose_and_unlabelled_text_is_distilled(
     assert (len(inputs.train), len(inputs.choose), len(inputs.train_and_text)) == (72, 24, 75)
     assert said == ["note: 1 of 3 extra sentences were longer than 16 tokens and truncated"]
     results = run(data, tmp_path / "run", config)
-    lines = log(tmp_path / "run")
-    assert all("dev" not in line for line in lines)
-    assert {line["stage"]: line["step"] for line in lines} == {"w32a32": 9, "w1a1": 10}
+    logged = log(tmp_path / "run")
+    assert all("dev" not in line for line in logged)
+    assert {line["stage"]: line["step"] for line in logged} == {"w32a32": 9, "w1a1": 10}
     assert results[1].chosen_by != {}
+
+
+def test_pairs_of_extra_text_need_a_second_token_type(data: Path, tmp_path: Path) -> None:
+    text = tmp_path / "pairs.txt"
+    text.write_text("a warm story\ta cold one\n", encoding="utf-8")
+    config = micro_config()
+    distill = replace(config.distill, text=str(text))
+    inputs = prepare_inputs(replace(config, distill=distill), "csv", data, None, print)
+    start, end = inputs.train_and_text.offsets[-2:]
+    assert set(inputs.train_and_text.types[start:end].tolist()) == {0, 1}
+    config = replace(config, model=replace(config.model, token_types=1), distill=distill)
+    with pytest.raises(UserError, match=r"model.token_types: .* pairs of .*pairs\.txt, got 1"):
+        prepare_inputs(config, "csv", data, None, print)
 
 
 def test_the_last_part_of_a_stage_compares_no_hidden_states(data: Path, tmp_path: Path) -> None:
