@@ -252,7 +252,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="a sentence a line, instead of IMDB reviews; may be repeated",
+        help="a sentence or pair a line, instead of IMDB reviews; may be repeated",
     )
     add("--task", help="the sentences of this task's train set too, none of its dev set")
     add(
