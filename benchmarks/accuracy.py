@@ -77,7 +77,6 @@ def collect(path: Path, data: Path | None) -> Record:
         stages[bits.name] = folder.read_stage(bits).metrics
     name = config_name(run)
     recipe, parameters = nearest(run, name)
-    last = folder.read_stage(parse_schedule(run.config.train.schedule)[-1])
     return Record(
         name=path.name,
         config=name,
@@ -91,7 +90,7 @@ def collect(path: Path, data: Path | None) -> Record:
         seconds=round(folder.seconds() + (before.seconds if before else 0)),
         megabytes=round(packed_bytes(run) / 1e6, 2),
         recipe="" if recipe == name else recipe,
-        held_out=last.chosen_by[metric] if run.config.train.held_out else None,
+        held_out=run.stage.chosen_by[metric] if run.config.train.held_out else None,
     )
 
 

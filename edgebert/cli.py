@@ -418,10 +418,9 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="FILE", help="a sentence or pair a line")
     add("--task", help="leave out the sentences of this task's dev set")
     add("--data", metavar="DIR", help="folder of the task's files, or of all GLUE tasks")
-    some = parser.add_mutually_exclusive_group()
-    add_some = some.add_argument
-    add_some("--sentences", type=int, metavar="N", help="so many of IMDB's, chosen at random")
-    add_some(
+    add_one = parser.add_mutually_exclusive_group().add_argument
+    add_one("--sentences", type=int, metavar="N", help="so many of IMDB's, chosen at random")
+    add_one(
         "--pairs",
         type=int,
         metavar="N",

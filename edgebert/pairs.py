@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from tqdm import tqdm
 
 from edgebert.errors import UserError
 
@@ -26,11 +27,11 @@ def make_pairs(sentences: Sequence[str], count: int) -> list[tuple[str, str]]:
 
     Raises UserError where there are not so many neighbours.
     """
-    near = nearest(sentences, NEIGHBOURS)
-    rng = np.random.default_rng(0)
-    most = near.size
+    most = len(sentences) * min(NEIGHBOURS, len(sentences) - 1)
     if not 1 <= count <= most:
         raise UserError(f"--pairs: expected from 1 to {most:,}, got {count:,}")
+    near = nearest(sentences, NEIGHBOURS)
+    rng = np.random.default_rng(0)
     pairs: dict[tuple[str, str], None] = {}
     while len(pairs) < count:
         i, kind = int(rng.integers(len(sentences))), rng.random()
@@ -56,7 +57,7 @@ def nearest(sentences: Sequence[str], count: int) -> NDArray[np.int64]:
     table = _word_weights(sentences)
     count = min(count, len(sentences) - 1)
     found = []
-    for begin in range(0, len(sentences), BLOCK):
+    for begin in tqdm(range(0, len(sentences), BLOCK), desc="neighbours", disable=None):
         likeness = (table[begin : begin + BLOCK] @ table.T).toarray()
         rows = np.arange(likeness.shape[0])
         likeness[rows, begin + rows] = -1.0  # not itself

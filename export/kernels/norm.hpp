@@ -77,7 +77,8 @@ struct LayerNorm {
         }
     }
 
-    // (x - mean) factor + 1/2 as x factor + start, which is as exact
+    // (x - mean) factor + 1/2 as x factor + start: as exact, all being multiples of 2^-s, fewer
+    // than 2^53 of them
     struct Scale {
         double factor, start;
     };
