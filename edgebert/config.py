@@ -34,6 +34,7 @@ class ModelConfig:
     activation: str = "gelu"  # of full-precision stages; quantized stages use ReLU
     layer_norm_eps: float = 1e-12
     dropout: float = 0.1  # in full-precision stages only
+    sign_gradient: str = "clip"  # of signs: clip (BiT) | triangle (quantizers.sign_slope)
 
     @property
     def head_width(self) -> int:
@@ -47,6 +48,7 @@ class ModelConfig:
             )
         _choice("model.attention", self.attention, ("softmax", "sps"))
         _choice("model.activation", self.activation, ("gelu", "relu"))
+        _choice("model.sign_gradient", self.sign_gradient, ("clip", "triangle"))
         for name in ("layers", "hidden", "heads", "ffn", "max_tokens", "vocab", "token_types"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name}: expected at least 1, got {getattr(self, name)}")

@@ -109,7 +109,8 @@ class _Forward:
         acc = self.linear(name, linear, bits, alpha)
         quantizer = layer.quantizer(part)
         alpha = quantizer.scale(acc.integers.numel())
-        out = threshold_sign(acc, quantizer.beta, alpha, self.t[f"{name}.threshold"])
+        t = self.t[f"{name}.threshold"]
+        out = threshold_sign(acc, quantizer.beta, alpha, t, quantizer.triangle)
         self.record(f"{name}.output", out)
         return out
 
@@ -133,7 +134,7 @@ class _Forward:
     ) -> tuple[Tensor, Tensor]:
         alpha = quantizer.scale(acc.integers.numel())
         t = self.t[f"{name}.input_threshold"]
-        bits = threshold_sign(acc, quantizer.beta, alpha, t)
+        bits = threshold_sign(acc, quantizer.beta, alpha, t, quantizer.triangle)
         self.record(f"{name}.input", bits)
         return bits, alpha
 
@@ -143,7 +144,8 @@ class _Forward:
         quantizer = linear.quantizer
         alpha = quantizer.scale(x.numel())
         t = self.t[f"{name}.input_threshold"] * 2.0**-self.formats.fraction_bits
-        bits = threshold_sign(Accumulator(x, x.new_ones(()), None), quantizer.beta, alpha, t)
+        acc = Accumulator(x, x.new_ones(()), None)
+        bits = threshold_sign(acc, quantizer.beta, alpha, t, quantizer.triangle)
         self.record(f"{name}.input", bits)
         return bits, alpha
 

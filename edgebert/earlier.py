@@ -36,7 +36,8 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
         return None
     info, config = folder.read_info(), folder.read_config()
     sizes = {f"model.{name}": value for name, value in asdict(config.model).items()}
-    del sizes["model.dropout"]  # of full-precision training, which is over
+    for name in ("dropout", "sign_gradient"):  # of training, no property of the model
+        del sizes[f"model.{name}"]
     for what, theirs, here in (
         *(
             (key, value, getattr(ours.model, key.removeprefix("model.")))

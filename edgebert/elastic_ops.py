@@ -31,21 +31,24 @@ def levels_range(quantizer: ElasticQuantizer) -> tuple[int, int]:
 
 class _Elastic(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int, triangle: bool
+    ) -> Tensor:
         ctx.save_for_backward(x, beta, alpha)
-        ctx.range = low, high
+        ctx.settings = low, high, triangle
         return native_ops.elastic_forward(x, beta, alpha, low, high).mul_(alpha)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        result = native_ops.elastic_backward(grads[0], *ctx.saved_tensors, *ctx.range)
-        return (*result, None, None)
+        result = native_ops.elastic_backward(grads[0], *ctx.saved_tensors, *ctx.settings)
+        return (*result, None, None, None)
 
 
 def quantize(quantizer: ElasticQuantizer, x: Tensor) -> Tensor:
     """The quantizer's value; x must fit."""
     alpha = quantizer.scale(x.numel())
-    value: Tensor = _Elastic.apply(x, quantizer.beta, alpha, *levels_range(quantizer))  # type: ignore[no-untyped-call]
+    settings = (*levels_range(quantizer), quantizer.triangle)
+    value: Tensor = _Elastic.apply(x, quantizer.beta, alpha, *settings)  # type: ignore[no-untyped-call]
     return value
 
 
@@ -60,11 +63,12 @@ class _ElasticLinear(torch.autograd.Function):
         bias: Tensor,
         low: int,
         high: int,
+        triangle: bool,
     ) -> Tensor:
         levels = native_ops.elastic_forward(x, beta, alpha, low, high)
         signs, scale = weight_signs(weight)
         ctx.save_for_backward(x, beta, alpha, levels, signs, scale)
-        ctx.range = low, high
+        ctx.settings = low, high, triangle
         unit = alpha * scale
         if high - low == 3:
             return native_ops.level_matmul(levels, signs, low, unit, bias)
@@ -73,7 +77,7 @@ class _ElasticLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, beta, alpha, levels, signs, scale = ctx.saved_tensors
-        low, high = ctx.range
+        low, high, triangle = ctx.settings
         rows, columns = grads[0].flatten(0, -2).contiguous(), levels.flatten(0, -2)
         if high - low == 3:
             grad_weight = rows.T @ columns
@@ -81,15 +85,15 @@ class _ElasticLinear(torch.autograd.Function):
             grad_weight = native_ops.transposed_bit_product(rows, columns)
         grad_weight = grad_weight.mul_(alpha)
         grad_value = native_ops.bit_product(rows, signs).mul_(scale).view(x.shape)
-        result = native_ops.elastic_backward(grad_value, x, beta, alpha, low, high)
-        return (*result, grad_weight, rows.sum(0), None, None)
+        result = native_ops.elastic_backward(grad_value, x, beta, alpha, low, high, triangle)
+        return (*result, grad_weight, rows.sum(0), None, None, None)
 
 
 def linear(layer: "QuantizedLinear", x: Tensor) -> Tensor:
     """The layer's output; x must fit its quantizer, whose bit width is 1 or 2."""
     quantizer = layer.quantizer
     alpha = quantizer.scale(x.numel())
-    low, high = levels_range(quantizer)
+    settings = (*levels_range(quantizer), quantizer.triangle)
     inputs = (x, quantizer.beta, alpha, layer.weight, layer.bias)
-    result: Tensor = _ElasticLinear.apply(*inputs, low, high)  # type: ignore[no-untyped-call]
+    result: Tensor = _ElasticLinear.apply(*inputs, *settings)  # type: ignore[no-untyped-call]
     return result

@@ -18,6 +18,7 @@ from edgebert import native, native_ops
 from edgebert.attention_ops import softmax_threshold, threshold_scores
 from edgebert.config import ArithmeticConfig
 from edgebert.norm_ops import integer_layer_norm
+from edgebert.quantizers import sign_slope
 
 __all__ = [
     "Accumulator",
@@ -127,9 +128,10 @@ class _Threshold(torch.autograd.Function):
         alpha: Tensor,
         threshold: Tensor,
         relu: bool,
+        triangle: bool,
     ) -> Tensor:
         ctx.save_for_backward(a, unit, bias, beta, alpha)
-        ctx.relu = relu
+        ctx.relu, ctx.triangle = relu, triangle
         if native.usable(a, threshold) and threshold.shape == a.shape[-1:]:
             return native_ops.threshold_forward(a, threshold, 0.0 if relu else -1.0)
         values = (a >= threshold).to(a.dtype)
@@ -142,11 +144,13 @@ class _Threshold(torch.autograd.Function):
         fits = beta.shape == a.shape[-1:] and alpha.ndim == 0
         if fits and native.usable(a, unit, beta, alpha, *(() if bias is None else (bias,))):
             backward = _native_threshold_backward
-        return (*backward(ctx.relu, grads[0], a, unit, bias, beta, alpha), None, None)
+        slopes = ctx.relu, ctx.triangle
+        return (*backward(*slopes, grads[0], a, unit, bias, beta, alpha), None, None, None)
 
 
 def _threshold_backward(
     relu: bool,
+    triangle: bool,
     grad: Tensor,
     a: Tensor,
     unit: Tensor,
@@ -166,7 +170,7 @@ def _threshold_backward(
         grad_alpha = -(grad_z * ratio).sum_to_size(alpha.shape)
         grad_pre = grad_z * (pre > 0)
     else:  # the output's alpha is a factor of the next unit
-        grad_pre = grad_z = (grad * ((pre + beta).abs_() <= alpha)).div_(alpha)
+        grad_pre = grad_z = (grad / alpha).mul_(sign_slope(pre + beta, alpha, triangle))
     grad_unit = (grad_pre * a).sum_to_size(unit.shape)
     grad_bias = grad_pre.sum_to_size(bias.shape) if bias is not None else None
     return grad_pre * unit, grad_unit, grad_bias, grad_z.sum_to_size(beta.shape), grad_alpha
@@ -174,6 +178,7 @@ def _threshold_backward(
 
 def _native_threshold_backward(
     relu: bool,
+    triangle: bool,
     grad: Tensor,
     a: Tensor,
     unit: Tensor,
@@ -181,21 +186,23 @@ def _native_threshold_backward(
     beta: Tensor,
     alpha: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    grad_a, sums = native_ops.threshold_backward(grad, a, unit, bias, beta, alpha, relu)
+    grad_a, sums = native_ops.threshold_backward(grad, a, unit, bias, beta, alpha, relu, triangle)
     grad_unit = sums[0].sum_to_size(unit.shape)
     grad_bias = sums[1] if bias is not None else None
     return grad_a, grad_unit, grad_bias, sums[2], sums[3].sum() if relu else None
 
 
-def threshold_sign(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Tensor) -> Tensor:
+def threshold_sign(
+    acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Tensor, triangle: bool = False
+) -> Tensor:
     """Bits {-1,+1}: +1 iff `integers >= threshold`, which is `unit * a + bias + beta >= 0`.
 
-    Gradient of `sign(z)`: 1 / alpha where |z| <= alpha, so that alpha times it is the elastic
-    quantizer's straight-through gradient.
+    Gradient of `sign(z)`: `quantizers.sign_slope` / alpha, so that alpha times it is that of the
+    elastic quantizer.
     """
     t = threshold.to(acc.integers.dtype)
     bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
-        acc.integers, acc.unit, acc.bias, beta, alpha, t, False
+        acc.integers, acc.unit, acc.bias, beta, alpha, t, False, triangle
     )
     return bits
 
@@ -204,7 +211,7 @@ def threshold_relu(acc: Accumulator, beta: Tensor, alpha: Tensor, threshold: Ten
     """Bits {0,1}: 1 iff `integers >= threshold`: `relu(unit * a + bias) + beta > alpha / 2`."""
     t = threshold.to(acc.integers.dtype)
     bits: Tensor = _Threshold.apply(  # type: ignore[no-untyped-call]
-        acc.integers, acc.unit, acc.bias, beta, alpha, t, True
+        acc.integers, acc.unit, acc.bias, beta, alpha, t, True, False
     )
     return bits
 

@@ -26,16 +26,23 @@ class Output:
     attention: tuple[Tensor, ...]  # layers of (batch, heads, tokens, tokens): scaled scores
 
 
+def has_triangle(config: ModelConfig) -> bool:
+    """Whether signs have the triangle's slope in training (`quantizers.sign_slope`)."""
+    return config.sign_gradient == "triangle"
+
+
 class QuantizedLinear(qnn.QuantLinear):
     """Brevitas linear layer with binary weights and elastic inputs, or a plain one at 32 bits."""
 
-    def __init__(self, columns: int, rows: int, bits: Bits, signed: bool = True) -> None:
+    def __init__(
+        self, columns: int, rows: int, bits: Bits, signed: bool = True, triangle: bool = False
+    ) -> None:
         super().__init__(
             columns,
             rows,
             bias=True,
             weight_quant=BinaryWeight if bits.weight == 1 else None,
-            input_quant=elastic(bits.activation, signed, (columns,)),
+            input_quant=elastic(bits.activation, signed, (columns,), (), triangle),
         )
         nn.init.normal_(self.weight, std=INIT_STD)
         nn.init.zeros_(self.bias)
@@ -60,9 +67,14 @@ class QuantizedActivation(qnn.QuantIdentity):
     """Brevitas identity layer with elastic quantization, or none at 32 bits."""
 
     def __init__(
-        self, bits: int, signed: bool, shift_shape: tuple[int, ...], scale_shape: tuple[int, ...]
+        self,
+        bits: int,
+        signed: bool,
+        shift_shape: tuple[int, ...],
+        scale_shape: tuple[int, ...],
+        triangle: bool = False,
     ) -> None:
-        super().__init__(act_quant=elastic(bits, signed, shift_shape, scale_shape))
+        super().__init__(act_quant=elastic(bits, signed, shift_shape, scale_shape, triangle))
         self.quantized = bits < 32
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,17 +92,18 @@ class EncoderLayer(nn.Module):
         super().__init__()
         c, h, a = config, config.hidden, bits.activation
         self.config, self.bits = config, bits
-        self.query = QuantizedLinear(h, h, bits)
-        self.key = QuantizedLinear(h, h, bits)
-        self.value = QuantizedLinear(h, h, bits)
-        self.query_act = QuantizedActivation(a, True, (h,), ())
-        self.key_act = QuantizedActivation(a, True, (h,), ())
-        self.value_act = QuantizedActivation(a, True, (h,), ())
+        triangle = has_triangle(c)
+        self.query = QuantizedLinear(h, h, bits, triangle=triangle)
+        self.key = QuantizedLinear(h, h, bits, triangle=triangle)
+        self.value = QuantizedLinear(h, h, bits, triangle=triangle)
+        self.query_act = QuantizedActivation(a, True, (h,), (), triangle)
+        self.key_act = QuantizedActivation(a, True, (h,), (), triangle)
+        self.value_act = QuantizedActivation(a, True, (h,), (), triangle)
         per_head = (c.heads, 1, 1)
         self.probability_act = QuantizedActivation(a, False, per_head, per_head)
-        self.output = QuantizedLinear(h, h, bits)
+        self.output = QuantizedLinear(h, h, bits, triangle=triangle)
         self.attention_norm = nn.LayerNorm(h, eps=c.layer_norm_eps)
-        self.up = QuantizedLinear(h, c.ffn, bits)
+        self.up = QuantizedLinear(h, c.ffn, bits, triangle=triangle)
         self.down = QuantizedLinear(c.ffn, h, bits, signed=False)
         self.ffn_norm = nn.LayerNorm(h, eps=c.layer_norm_eps)
         full = bits.activation == 32
@@ -165,7 +178,9 @@ class BinaryBert(nn.Module):
             nn.init.normal_(table.weight, std=INIT_STD)
         self.embedding_norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(EncoderLayer(config, bits) for _ in range(config.layers))
-        self.pooler = QuantizedLinear(config.hidden, config.hidden, bits)
+        self.pooler = QuantizedLinear(
+            config.hidden, config.hidden, bits, triangle=has_triangle(config)
+        )
         self.classifier = nn.Linear(config.hidden, labels)
         nn.init.normal_(self.classifier.weight, std=INIT_STD)
         nn.init.zeros_(self.classifier.bias)

@@ -28,10 +28,11 @@ def threshold_backward(
     beta: Tensor,
     alpha: Tensor,
     relu: bool,
+    triangle: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradient of a, and (4, columns) of unit, bias, beta and alpha, the last for ReLU only.
 
-    unit () or (columns,), bias and beta (columns,), alpha ().
+    unit () or (columns,), bias and beta (columns,), alpha (). triangle: the slope of signs.
     """
     columns = a.shape[-1]
     units = unit.expand(columns).contiguous()
@@ -39,7 +40,7 @@ def threshold_backward(
     grad, result, sums = grad.contiguous(), torch.empty_like(a), a.new_empty(4, columns)
     native.call(
         "threshold_backward",
-        *(grad, a, units, biases, beta, alpha, int(relu), result, sums, *_matrix(a)),
+        *(grad, a, units, biases, beta, alpha, int(relu), int(triangle), result, sums, *_matrix(a)),
         work=a.numel(),
     )
     return result, sums
@@ -250,13 +251,13 @@ def elastic_forward(x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int)
 
 
 def elastic_backward(
-    grad: Tensor, x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int
+    grad: Tensor, x: Tensor, beta: Tensor, alpha: Tensor, low: int, high: int, triangle: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, beta and alpha, of alpha times the levels."""
+    """Gradients of x, beta and alpha, of alpha times the levels; triangle: the slope of signs."""
     grad, result, sums = grad.contiguous(), torch.empty_like(x), x.new_empty(2, x.shape[-1])
     native.call(
         "elastic_backward",
-        *(grad, x, beta, alpha, low, high, result, sums, *_matrix(x)),
+        *(grad, x, beta, alpha, low, high, int(triangle), result, sums, *_matrix(x)),
         work=x.numel(),
     )
     return result, sums[0], sums[1].sum()

@@ -67,6 +67,15 @@ def test_two_runs_end_like_the_one_with_both_schedules(
     assert str(first) not in (one / "run.json").read_text()
 
 
+def test_a_run_may_go_on_with_another_gradient_of_signs(
+    data: Path, first: Path, whole: Path, tmp_path: Path
+) -> None:
+    changed = settings(REST, sign_gradient="triangle")
+    rest = run(data, tmp_path / "rest", changed, init=str(first))
+    assert sha256(rest, "w1a2") == sha256(whole, "w1a2")  # without signs
+    assert sha256(rest) != sha256(whole)
+
+
 def test_the_accuracy_table_counts_the_stages_and_hours_before(
     data: Path, first: Path, tmp_path: Path
 ) -> None:

@@ -138,17 +138,19 @@ def accumulator(generator: torch.Generator, per_channel: bool) -> tuple[Tensor, 
     return a, unit, leaf(torch.randn(WIDTH, generator=generator))
 
 
+@pytest.mark.parametrize("triangle", [False, True])
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_threshold_sign_is_the_elastic_sign_of_an_accumulator(
-    generator: torch.Generator, per_channel: bool, with_bias: bool
+    generator: torch.Generator, per_channel: bool, with_bias: bool, triangle: bool
 ) -> None:
     a, unit, bias = accumulator(generator, per_channel)
     beta = leaf(torch.randn(WIDTH, generator=generator) / 2)
     alpha = leaf(torch.tensor(0.8))
     offset = bias.double() + beta.double() if with_bias else beta
     t = bipolar_threshold(unit, offset, WIDTH).detach()
-    bits = threshold_sign(Accumulator(a, unit, bias if with_bias else None), beta, alpha, t)
+    acc = Accumulator(a, unit, bias if with_bias else None)
+    bits = threshold_sign(acc, beta, alpha, t, triangle)
     assert (bits.detach().numpy() == reference.bipolar(a.detach().numpy(), t.numpy())).all()
     grad = torch.randn(a.shape, generator=generator)
     (alpha * bits).backward(grad)
@@ -157,9 +159,10 @@ def test_threshold_sign_is_the_elastic_sign_of_an_accumulator(
     z = z + wide[2] if with_bias else z
     signs = torch.where(z >= 0, 1.0, -1.0)
     assert (bits == signs).all()
-    inside = z.abs() <= wide[4]
-    assert 0.2 < inside.double().mean() < 0.9
-    through = torch.where(inside, z, 0.0)
+    away = z.detach().abs() / wide[4].detach()
+    slope = torch.where(away < 2, 0.5 - away / 4, 0.0) if triangle else (away <= 1).double()
+    assert 0.2 < (slope > 0).double().mean() < 0.98
+    through = slope * z
     (wide[4] * signs + through - through.detach()).backward(grad.double())
     leaves = [a, unit, bias, beta, alpha]
     if not with_bias:

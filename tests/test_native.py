@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,19 +90,20 @@ def noise(*shape: int, seed: int = 2) -> Tensor:
 
 
 @needs_compiler
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("kind", ["clip", "triangle", "relu"])
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_threshold(shape: tuple[int, ...], per_channel: bool, with_bias: bool, relu: bool) -> None:
-    operator = threshold_relu if relu else threshold_sign
+def test_threshold(shape: tuple[int, ...], per_channel: bool, with_bias: bool, kind: str) -> None:
     columns = shape[-1]
     unit = noise(columns).abs() * 0.1 if per_channel else torch.tensor(0.07)
     threshold = integers((columns,), -9, 10).double()
 
     def compute(a: Tensor, unit: Tensor, beta: Tensor, alpha: Tensor, *bias: Tensor) -> Tensor:
         acc = Accumulator(a, unit, bias[0] if bias else None)
-        return operator(acc, beta, alpha, threshold)
+        if kind == "relu":
+            return threshold_relu(acc, beta, alpha, threshold)
+        return threshold_sign(acc, beta, alpha, threshold, kind == "triangle")
 
     bias = (noise(columns, seed=5),) if with_bias else ()
     inputs = (integers(shape, -20, 21), unit, noise(columns, seed=3), torch.tensor(1.1), *bias)
@@ -193,9 +195,10 @@ def test_binary_rows() -> None:
     both(lambda weight: binary_rows(ids, weight, 16), noise(50, 24) * 0.02)
 
 
+@pytest.mark.parametrize("gradient", ["clip", "triangle"])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_a_training_step_is_the_same_on_either_path(attention: str) -> None:
-    config = small_config(attention)
+def test_a_training_step_is_the_same_on_either_path(attention: str, gradient: str) -> None:
+    config = replace(small_config(attention), sign_gradient=gradient)
     model = trained_model(config, ONE, deploy=True).train()
     batch = random_batch(3, config, [9, 4, 7], pad=2)
     gradients = []
@@ -285,11 +288,14 @@ def test_counted_bits_equal_float_products(sizes: tuple[int, int, int], low: int
 
 
 @needs_compiler
+@pytest.mark.parametrize("triangle", [False, True])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [1, 2])
-def test_a_quantized_layer_is_the_same_as_through_brevitas(bits: int, signed: bool) -> None:
+def test_a_quantized_layer_is_the_same_as_through_brevitas(
+    bits: int, signed: bool, triangle: bool
+) -> None:
     """Up to the rounding of float products, which the kernels don't have."""
-    layer = QuantizedLinear(24, 40, Bits(1, bits), signed).eval()
+    layer = QuantizedLinear(24, 40, Bits(1, bits), signed, triangle).eval()
     with torch.no_grad():
         layer.quantizer.beta.copy_(noise(24) * 0.1)
         layer.quantizer.alpha.fill_(0.4)

@@ -137,6 +137,18 @@ def test_one_bit_at_zero_and_at_the_border() -> None:
     assert sign(torch.tensor([0.0, -0.0, -1e-45])).tolist() == [1, 1, -1]
 
 
+def test_the_triangle_has_half_the_slope_over_twice_the_width() -> None:
+    module = ElasticQuantizer(1, True, (), triangle=True).eval()
+    module.alpha.data.fill_(0.5)
+    x = torch.tensor([0.0, -0.0, 0.25, -0.5, 0.75, -1.0, 1.5], requires_grad=True)
+    value = module(x)[0]
+    value.sum().backward()
+    assert value.tolist() == [0.5, 0.5, 0.5, -0.5, 0.5, -0.5, 0.5]
+    assert x.grad.tolist() == [0.5, 0.5, 0.375, 0.25, 0.125, 0, 0]
+    assert module.alpha.grad.item() == pytest.approx(3 / math.sqrt(7))
+    assert module.beta.grad.item() == 1.75
+
+
 def test_binary_tie_gives_zero_and_borders_pass_the_gradient() -> None:
     module = quantizer(1, False, ())
     module.alpha.data.fill_(0.5)

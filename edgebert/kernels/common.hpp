@@ -31,6 +31,13 @@ inline void add_blocks(const std::vector<float>& partial, float* sums, int64_t c
     for (int64_t i = 0; i < count; i++) sums[i] = static_cast<float>(totals[i]);
 }
 
+// In place of the derivative of alpha * sign(z): edgebert.quantizers.sign_slope.
+inline float sign_slope(float z, float alpha, bool triangle) {
+    float away = std::fabs(z);
+    if (triangle) return std::max(0.0f, 0.5f - away / (4 * alpha));
+    return away <= alpha ? 1.0f : 0.0f;
+}
+
 // Whether bits are of {-1,+1} rather than {0,1}; the first that is not +1 tells.
 inline bool is_bipolar(const float* bits, int64_t count) {
     for (int64_t i = 0; i < count; i++)

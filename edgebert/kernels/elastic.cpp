@@ -28,8 +28,9 @@ KERNEL void elastic_forward(const float* x, const float* beta, const float* scal
 
 // Gradients for alpha * levels; sums: (2, columns), of beta, and of alpha before its reduction.
 KERNEL void elastic_backward(const float* grads, const float* x, const float* beta,
-                             const float* scale, int64_t lowest, int64_t highest, float* grad_x,
-                             float* sums, int64_t rows, int64_t columns, int threads) {
+                             const float* scale, int64_t lowest, int64_t highest, int64_t triangle,
+                             float* grad_x, float* sums, int64_t rows, int64_t columns,
+                             int threads) {
     const float alpha = *scale, low = static_cast<float>(lowest);
     const float high = static_cast<float>(highest);
     std::vector<float> partial(BLOCKS * 2 * columns, 0.0f);
@@ -45,7 +46,7 @@ KERNEL void elastic_backward(const float* grads, const float* x, const float* be
 #pragma omp simd
                 for (int64_t c = 0; c < columns; c++) {
                     float z = in[c] + beta[c];
-                    out[c] = std::fabs(z) <= alpha ? g[c] : 0.0f;
+                    out[c] = g[c] * sign_slope(z, alpha, triangle);
                     sb[c] += out[c];
                     sa[c] += z >= 0 ? g[c] : -g[c];
                 }

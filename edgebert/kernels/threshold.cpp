@@ -20,13 +20,14 @@ struct Sums {
 
 // One row of the sign's gradient; the sums for bias and beta are equal.
 inline void sign_row(const float* g, const float* a, const float* unit, const float* bias,
-                     const float* beta, float alpha, float* grad, Sums s, int64_t columns) {
+                     const float* beta, float alpha, bool triangle, float* grad, Sums s,
+                     int64_t columns) {
     float *su = s.unit, *sb = s.beta;
 #pragma omp simd
     for (int64_t c = 0; c < columns; c++) {
         float z = (a[c] * unit[c] + bias[c]) + beta[c];
         float scaled = g[c] / alpha;
-        float grad_z = std::fabs(z) <= alpha ? scaled : 0.0f;
+        float grad_z = scaled * sign_slope(z, alpha, triangle);
         su[c] += grad_z * a[c];
         sb[c] += grad_z;
         grad[c] = grad_z * unit[c];
@@ -56,8 +57,8 @@ inline void relu_row(const float* g, const float* a, const float* unit, const fl
 // the gradients of unit, bias, beta and alpha before their reduction to a scalar.
 KERNEL void threshold_backward(const float* grads, const float* values, const float* unit,
                                const float* bias, const float* beta, const float* alpha,
-                               int64_t relu, float* grad_values, float* sums, int64_t rows,
-                               int64_t columns, int threads) {
+                               int64_t relu, int64_t triangle, float* grad_values, float* sums,
+                               int64_t rows, int64_t columns, int threads) {
     std::vector<float> partial(BLOCKS * 4 * columns, 0.0f);
     PARALLEL_FOR
     for (int64_t block = 0; block < BLOCKS; block++) {
@@ -66,8 +67,12 @@ KERNEL void threshold_backward(const float* grads, const float* values, const fl
         Block range = block_of(rows, block);
         for (int64_t r = range.begin; r < range.end; r++) {
             int64_t at = r * columns;
-            auto row = relu ? relu_row : sign_row;
-            row(grads + at, values + at, unit, bias, beta, *alpha, grad_values + at, s, columns);
+            const float *g = grads + at, *a = values + at;
+            float* grad = grad_values + at;
+            if (relu)
+                relu_row(g, a, unit, bias, beta, *alpha, grad, s, columns);
+            else
+                sign_row(g, a, unit, bias, beta, *alpha, triangle, grad, s, columns);
         }
     }
     add_blocks(partial, sums, 4 * columns);
