@@ -221,7 +221,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=float, metavar="X", help="peak learning rate of every stage")
     add("--seed", type=int, metavar="N")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--resume", action="store_true", help="go on with the run in --out")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, by the options it began with",
+    )
     add("--force", action="store_true", help="replace the run in --out")
     add(
         "--set",
@@ -273,7 +277,11 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=float, metavar="X", help="peak learning rate")
     add("--seed", type=int, metavar="N")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--resume", action="store_true", help="go on with the pre-training in --out")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with the pre-training in --out, by the options it began with",
+    )
     add("--force", action="store_true", help="replace the pre-training in --out")
     add(
         "--set",

@@ -134,7 +134,7 @@ def pretrain(
             if stop() and index + 1 < len(schedule):
                 folder.write_info(replace(info, status="interrupted"))
                 raise Interrupted(
-                    f"stopped at the end of {bits.name}; go on with --resume --out {out}"
+                    f"stopped at the end of {bits.name}; go on with the same command and --resume"
                 )
     return folder.finish(config.model, info, split.pad_id)
 

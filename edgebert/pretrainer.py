@@ -208,8 +208,8 @@ class Pretrainer:
         info = self.info.with_stage(self.bits, self._reached())
         self.folder.write_info(replace(info, status="interrupted"))
         raise Interrupted(
-            f"stopped at step {self.step} of {self.bits.name}; go on with --resume --out "
-            f"{self.folder.path}"
+            f"stopped at step {self.step} of {self.bits.name}; go on with the same command and "
+            "--resume"
         )
 
     def _reached(self) -> StageInfo:

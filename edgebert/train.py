@@ -84,7 +84,7 @@ def train(
         except Interrupted as stopped:
             if accelerator.is_main_process:
                 folder.write_info(replace(info, status="interrupted"))
-            raise Interrupted(f"{stopped}; go on with --resume --out {out}") from None
+            raise Interrupted(f"{stopped}; go on with the same command and --resume") from None
     if accelerator.is_main_process:
         folder.write_info(replace(info, status="done"))
     return results

@@ -378,7 +378,7 @@ def test_no_space_during_a_save_keeps_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(commands, "say", lambda message: os.kill(os.getpid(), signal.SIGINT))
         assert main(arguments) == 130
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "go on with the same command and --resume" in capsys.readouterr().err
     checkpoint = base / "full" / "checkpoint"
     before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     monkeypatch.setattr(commands, "say", lambda message: None)

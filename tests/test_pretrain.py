@@ -84,7 +84,9 @@ def test_a_stopped_run_goes_on_to_the_same_encoder(
         )
 
     monkeypatch.setattr(Pretrainer, "_optimize", stopped_at_70)
-    with pytest.raises(Interrupted, match="stopped at step 70 of w32a32; go on with --resume"):
+    with pytest.raises(
+        Interrupted, match="stopped at step 70 of w32a32; go on with the same command and --resume"
+    ):
         run(resume=False)
     folder = EncoderFolder(tmp_path / "run")
     assert folder.read_info().status == "interrupted" and not (folder.path / "config.json").exists()

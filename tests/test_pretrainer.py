@@ -110,7 +110,9 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_encoders(
     out = tmp_path / "run"
     monkeypatch.setattr(Pretrainer, "_optimize", stopped)
     where = f"the end of {stage}" if step == 100 else f"step {step} of {stage}"
-    with pytest.raises(Interrupted, match=f"stopped at {where}; go on with --resume"):
+    with pytest.raises(
+        Interrupted, match=f"stopped at {where}; go on with the same command and --resume"
+    ):
         run(out, teacher, text)
     folder = EncoderFolder(out)
     assert folder.read_info().status == "interrupted" and not (out / "config.json").exists()
