@@ -11,13 +11,20 @@ import argparse
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 
 from edgebert.batches import encode_split
 from edgebert.commands import NO_INIT
-from edgebert.config import RECIPE_DIR, Bits, load_config, parse_schedule, to_dict
+from edgebert.config import (
+    RECIPE_DIR,
+    TRAINING_ONLY,
+    Bits,
+    load_config,
+    parse_schedule,
+    to_dict,
+)
 from edgebert.evaluate import evaluate
 from edgebert.model import BinaryBert
 from edgebert.rundir import LoadedRun, RunFolder, load_run
@@ -108,10 +115,11 @@ def float_metric(run: LoadedRun, data: Path | None) -> float:
 
 def config_name(run: LoadedRun) -> str:
     """The named configuration with the run's architecture, or its sizes."""
-    for name in CONFIGS:
-        if load_config(name).model == run.config.model:
-            return name
     m = run.config.model
+    for name in CONFIGS:
+        named = load_config(name).model
+        if replace(m, **{key: getattr(named, key) for key in TRAINING_ONLY}) == named:
+            return name
     return f"L{m.layers}H{m.hidden}A{m.heads}F{m.ffn}"
 
 
@@ -132,8 +140,9 @@ def changes(run: LoadedRun, name: str) -> list[str]:
     """What the run's training changes in a configuration, as key=value."""
     named, ours = to_dict(load_config(name)), to_dict(run.config)
     ours["train"]["init"] = run.info.init or NO_INIT  # --init comes before the configuration's
+    ours["model"] = {key: ours["model"][key] for key in TRAINING_ONLY}
     found = []
-    for section in ("train", "distill"):
+    for section in ("model", "train", "distill"):
         for key, value in ours[section].items():
             if value != named[section][key] and key != "seed":
                 shown = Path(value).name if isinstance(value, str) and "/" in value else value

@@ -17,6 +17,7 @@ from edgebert.errors import UserError
 CONFIG_DIR = Path(__file__).parent / "configs"
 RECIPE_DIR = Path(__file__).parent / "recipes"  # trainings of a named size for a task
 PRETRAIN_LOSSES = ("relations", "hidden", "embedding", "sentence")
+TRAINING_ONLY = ("dropout", "sign_gradient")  # of ModelConfig: no property of the trained model
 
 
 @dataclass(frozen=True)

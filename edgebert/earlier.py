@@ -7,7 +7,7 @@ the schedule begins with w32a32, a run is an encoder to start from (edgebert/ini
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgebert.config import parse_schedule
+from edgebert.config import TRAINING_ONLY, parse_schedule
 from edgebert.encoder_folder import FULL
 from edgebert.errors import UserError
 from edgebert.inputs import Inputs
@@ -36,7 +36,7 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
         return None
     info, config = folder.read_info(), folder.read_config()
     sizes = {f"model.{name}": value for name, value in asdict(config.model).items()}
-    for name in ("dropout", "sign_gradient"):  # of training, no property of the model
+    for name in TRAINING_ONLY:
         del sizes[f"model.{name}"]
     for what, theirs, here in (
         *(

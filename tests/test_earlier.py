@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.accuracy import collect
+from benchmarks.accuracy import changes, collect, config_name
 from edgebert.checkpoint import read_record, write_record
-from edgebert.config import Config
+from edgebert.config import Config, load_config
 from edgebert.context import Interrupted
 from edgebert.errors import UserError
 from edgebert.rundir import RunFolder, load_run
@@ -74,6 +74,14 @@ def test_a_run_may_go_on_with_another_gradient_of_signs(
     rest = run(data, tmp_path / "rest", changed, init=str(first))
     assert sha256(rest, "w1a2") == sha256(whole, "w1a2")  # without signs
     assert sha256(rest) != sha256(whole)
+
+
+def test_the_accuracy_table_names_what_only_training_sees_as_a_change(whole: Path) -> None:
+    tiny = load_config("tiny")
+    config = replace(tiny, model=replace(tiny.model, sign_gradient="triangle", dropout=0.2))
+    run = replace(load_run(whole), config=config)
+    assert config_name(run) == "tiny"
+    assert {"model.sign_gradient=triangle", "model.dropout=0.2"} <= set(changes(run, "tiny"))
 
 
 def test_the_accuracy_table_counts_the_stages_and_hours_before(
