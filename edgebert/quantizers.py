@@ -121,8 +121,7 @@ def sign_slope(z: Tensor, alpha: Tensor, triangle: bool) -> Tensor:
     """What takes the place of the derivative of `alpha * sign(z)`, in the dtype of z.
 
     1 where |z| <= alpha, else 0: that of BiT's clipping (straight through). triangle:
-    `max(0, 1/2 - |z| / (4 alpha))`, of half the area, spread over twice the width: less of a
-    gradient that is biased anyhow flows beside the residual stream's, which is exact.
+    `max(0, 1/2 - |z| / (4 alpha))`, of half the area over twice the width.
     """
     if triangle:
         return (0.5 - z.abs() / (4 * alpha)).clamp_min_(0)
