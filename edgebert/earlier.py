@@ -1,7 +1,9 @@
 """A finished run that another one goes on from: `--init RUN` with a schedule of quantized stages.
 
 Its last stage is start and teacher of the new run's first stage, as if the schedule went on. Where
-the schedule begins with w32a32, a run is an encoder to start from (edgebert/init.py), of any task.
+it has that very stage, this is trained longer: it is the start, and the stage before it teaches.
+Where the schedule begins with w32a32, a run is an encoder to start from (edgebert/init.py), of any
+task.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,10 +19,22 @@ from edgebert.rundir import Earlier, RunFolder, is_run
 
 @dataclass(frozen=True)
 class Start:
-    """The last stage's model, with the arithmetic of the run that goes on, and its record."""
+    """Models of the first stage to come, with the arithmetic of the run that goes on.
+
+    model: where it starts; teacher: what teaches it. They are two where the earlier run has that
+    stage, and one before it.
+    """
 
     model: BinaryBert
+    teacher: BinaryBert
     record: Earlier
+
+    def describe(self, name: str) -> str:
+        """How the stage of that name begins, in words."""
+        ours, theirs = self.model.bits.name, self.teacher.bits.name
+        if ours == theirs == name:
+            return f"{name} goes on from --init, taught by itself: no stage before it is there"
+        return f"{name} starts from {ours} of --init, taught by its {theirs}"
 
 
 def load_start(init: str | None, inputs: Inputs) -> Start | None:
@@ -60,4 +74,9 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
         stages={**before, **{name: result.metrics for name, result in stages.items()}},
         seconds=round(seconds + folder.seconds(), 3),
     )
-    return Start(folder.load_stage(done[-1], ours, info), record)
+    first = parse_schedule(ours.train.schedule)[0]
+    at = done.index(first) if first in done else len(done) - 1
+    model = folder.load_stage(done[at], ours, info)
+    before_it = first in done and at > 0
+    teacher = folder.load_stage(done[at - 1], ours, info) if before_it else model
+    return Start(model, teacher, record)

@@ -118,14 +118,18 @@ def _run_stages(
     for index, bits in enumerate(schedule):
         here = stage_steps(config.train, bits, len(context.split(index)), context.max_steps)
         if index >= begin:
-            teacher = context.start.model if context.start else None
-            if index:
-                teacher = folder.load_stage(schedule[index - 1], config, info)
-            if teacher is None:
-                student = first or _first_model(config, context.inputs, init)
-            else:
-                student = next_stage(teacher, bits, _deploy(config, index))
             resumed = saved is not None and index == begin and saved[0]["step"] > 0
+            teacher: BinaryBert | None = None
+            if index:
+                teacher = origin = folder.load_stage(schedule[index - 1], config, info)
+                student = next_stage(origin, bits, _deploy(config, index))
+            elif context.start:
+                teacher, origin = context.start.teacher, context.start.model
+                student = next_stage(origin, bits, _deploy(config, index))
+                if not resumed:
+                    context.say(context.start.describe(bits.name))
+            else:
+                student = first or _first_model(config, context.inputs, init)
             if bits.name in starts and not resumed:
                 start_from(student, starts[bits.name], pooler=teacher is None)
                 context.say(f"{bits.name} starts from the encoder's pre-trained {bits.name}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.accuracy import changes, collect, config_name
 from edgebert.checkpoint import read_record, write_record
@@ -65,6 +66,21 @@ def test_two_runs_end_like_the_one_with_both_schedules(
     seconds = [RunFolder(path).seconds() for path in (first, two)]
     assert record.seconds == pytest.approx(sum(seconds), abs=2e-3)
     assert str(first) not in (one / "run.json").read_text()
+
+
+def test_a_stage_that_the_run_has_goes_on_from_itself_taught_by_the_one_before(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    config = settings("w1a1")
+    config = replace(config, train=replace(config.train, lr={"default": 1e-30}))
+    longer = run(data, tmp_path / "longer", config, init=str(whole), say=said.append)
+    assert "w1a1 starts from w1a1 of --init, taught by its w1a2" in said
+    before, after = load_run(whole).model.state_dict(), load_run(longer).model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    alone: list[str] = []
+    run(data, tmp_path / "again", config, init=str(longer), say=alone.append)
+    assert any("w1a1 goes on from --init, taught by itself" in line for line in alone)
 
 
 def test_a_run_may_go_on_with_another_gradient_of_signs(
