@@ -14,7 +14,7 @@ from math import sqrt
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.accuracy import Record, read_records
+from benchmarks.accuracy import Record, choose, read_records
 from benchmarks.encoders import encoder_kernels, sizes
 from benchmarks.tradeoff_plot import Column, Row, Series, draw
 from edgebert.zoo import read_index
@@ -39,14 +39,14 @@ HEADER = """# Accuracy against hardware
 
 ![accuracy against LUT and block RAM](tradeoff.svg)
 
-Accuracy is *measured*: the deployed integers on the task's dev set, in percent, the mean over the
-runs of benchmarks/accuracy.md, whose recipes differ. Costs are *estimated*, from the shape alone
-(`hw.resources`; benchmarks/resources.md compares it with synthesis; LUTs before placement): the
-encoder on {boards}, the first that holds it, at the board's clock, softmax attention,
-sentences of up to {tokens} tokens. Shares are of what the board has beside its shell. Per model the
-fastest folding that fits, and those for {slower} times its cycles per token, each the smallest by
-the sum of its shares of LUT, block RAM and URAM; without any that a faster one equals in all of
-these. Made by `make tradeoff`.
+Accuracy is *measured*: the deployed integers on the task's dev set, in percent, of the run of
+benchmarks/accuracy.md that held-out sentences choose; in brackets the range of all. Costs are
+*estimated*, from the shape alone (`hw.resources`; benchmarks/resources.md compares it with
+synthesis; LUTs before placement): the encoder on {boards}, the first that holds it, at the
+board's clock, softmax attention, sentences of up to {tokens} tokens. Shares are of what the board
+has beside its shell. Per model the fastest folding that fits, and those for {slower} times its
+cycles per token, each the smallest by the sum of its shares of LUT, block RAM and URAM; without
+any that a faster one equals in all of these. Made by `make tradeoff`.
 
 """
 LIMITS = """
@@ -61,14 +61,21 @@ FOLDING_HEADS = (
 
 @dataclass(frozen=True)
 class Score:
-    """The main metric of a model's runs on a task's dev set, in percent: mean, lowest, highest."""
+    """The main metric of a model's runs on a task's dev set, in percent.
+
+    Attributes:
+        runs: how many there are.
+        value: of the run that held-out sentences choose (`benchmarks.accuracy.choose`).
+        low, high: of all.
+        on_dev: whether dev itself picked that run's model, which flatters.
+    """
 
     metric: str
     runs: int
-    mean: float
+    value: float
     low: float
     high: float
-    on_dev: bool  # of some run, dev itself picked the model, which flatters
+    on_dev: bool
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ class Model:
 
     def mean(self, tasks: Sequence[str]) -> float:
         """Mean score over tasks, in percent."""
-        return mean(self.scores[task].mean for task in tasks)
+        return mean(self.scores[task].value for task in tasks)
 
 
 def scores_of(records: Sequence[Record], config: str) -> dict[str, Score]:
@@ -127,9 +134,9 @@ def scores_of(records: Sequence[Record], config: str) -> dict[str, Score]:
     for task in sorted({r.task for r in records if r.config == config}):
         runs = [r for r in records if (r.config, r.task) == (config, task)]
         values = [100 * r.stages["w1a1"] for r in runs]
-        on_dev = any(r.chosen_by == "dev" for r in runs)
-        low, high = min(values), max(values)
-        found[task] = Score(runs[0].metric, len(runs), mean(values), low, high, on_dev)
+        best = choose(runs)
+        value, on_dev = 100 * best.stages["w1a1"], best.chosen_by == "dev"
+        found[task] = Score(best.metric, len(runs), value, min(values), max(values), on_dev)
     return found
 
 
@@ -221,7 +228,7 @@ def score_text(score: Score | None) -> str:
     """A cell of the table of models."""
     if score is None:
         return "not trained"
-    text = f"{score.mean:.1f}"
+    text = f"{score.value:.1f}"
     if score.runs > 1:
         text += f" ({score.runs} runs, {score.low:.1f} to {score.high:.1f})"
     return text + (", chosen on dev" if score.on_dev else "")
@@ -336,7 +343,7 @@ def standard_error(m: Model, tasks: Sequence[str]) -> float | None:
     for score, count in scores:
         if score.metric != "accuracy" or not count:
             return None
-        total += score.mean * (100 - score.mean) / count
+        total += score.value * (100 - score.value) / count
     return sqrt(total) / len(tasks)
 
 
@@ -392,7 +399,7 @@ def plot(found: Sequence[Model]) -> str:
         scored = [m for m in found if task in m.scores]
         metric = scored[0].scores[task].metric
         title = f"{task}: {metric} of the deployed integers on dev, %"
-        rows.append(Row(title, [series(m, m.scores[task].mean) for m in scored]))
+        rows.append(Row(title, [series(m, m.scores[task].value) for m in scored]))
     if idle := [m for m in found if not m.scores]:
         rows.append(Row("not trained", [series(m, 0) for m in idle], scaled=False))
     title = (

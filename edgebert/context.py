@@ -1,11 +1,7 @@
-"""What all stages of a training run share, and how a run is stopped."""
+"""What all stages of a training run share."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 from accelerate import Accelerator
 
@@ -16,10 +12,6 @@ from edgebert.inputs import Inputs
 from edgebert.rundir import RunFolder
 from edgebert.soft_labels import SoftLabels
 from edgebert.trainlog import TrainLog
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user stopped a run; its message says how to go on."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +38,3 @@ class Context:
     def number(self, index: int) -> int:
         """Stages before the one of that index, those of an earlier run among them."""
         return index + (len(self.start.record.stages) if self.start else 0)
-
-
-@contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C and SIGTERM ask for a stop, which the yielded function tells.
-
-    A second Ctrl-C ends the run at once.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # only the main thread may set handlers
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

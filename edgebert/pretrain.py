@@ -14,7 +14,6 @@ import torch
 
 from edgebert.batches import encode_split
 from edgebert.config import Bits, Config, parse_schedule, stage_value
-from edgebert.context import Interrupted, stop_signal
 from edgebert.corpus import Text, read_text
 from edgebert.encoder_folder import (
     FULL,
@@ -36,6 +35,7 @@ from edgebert.init import (
     load_quantized_state,
 )
 from edgebert.inputs import say_truncated
+from edgebert.interrupt import Interrupted, stop_signal
 from edgebert.model import BinaryBert, next_stage
 from edgebert.narrow import is_narrower
 from edgebert.pretrainer import Pretrainer

@@ -13,13 +13,13 @@ from tqdm import tqdm
 from edgebert.batches import EncodedSplit
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
 from edgebert.config import Config, parse_schedule, stage_value
-from edgebert.context import Interrupted
 from edgebert.encoder_folder import FULL, EncoderFolder, PretrainInfo, StageInfo
 from edgebert.encoder_loss import EncoderDistiller, Recorder
 from edgebert.errors import UserError
 from edgebert.evaluate import model_inputs
 from edgebert.feed import Batches, mix
 from edgebert.init import encoder_state, quantized_state
+from edgebert.interrupt import Interrupted
 from edgebert.model import BinaryBert
 from edgebert.narrow import is_narrower, narrow
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table

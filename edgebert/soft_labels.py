@@ -2,12 +2,12 @@
 
 The teacher may have any size; only its vocabulary and its labels must be the student's. Its logits
 are computed once, before the first stage, and kept in the teacher's folder, where every student on
-the same sentences finds them.
+the same sentences finds them, or a run that goes on finds those that it had made.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,18 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgebert.batches import EncodedSplit, Indices, sequential_batches
+from edgebert.batches import EncodedSplit, sequential_batches
 from edgebert.checkpoint import load_tensors, read_record, save_tensors, write_record
 from edgebert.config import parse_schedule
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, compute_logits
 from edgebert.inputs import Inputs
+from edgebert.interrupt import Interrupted, agree
 from edgebert.precision import uses_bf16
 from edgebert.rundir import LoadedRun, RunFolder, load_run, require_run
 
 FOLDER = "soft-labels"  # in the teacher's
-PART_BATCHES = 200  # between looks at whether the user wants to stop
+PART_BATCHES = 200  # between saves, and looks at whether the user wants to stop
 
 SoftLabels = NDArray[np.float32]  # (sentences, outputs)
 
@@ -57,41 +58,49 @@ def soft_labels(
     accelerator: Accelerator,
     progress: bool,
     precision: str = "auto",
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> SoftLabels:
     """Logits of a teacher on every sentence of a split, from its folder where they are known.
 
-    The processes share the sentences. precision: as `train.precision`.
+    The processes share the sentences. precision: as `train.precision`; stop: whether the user
+    wants to; say: gets a line where there are any to compute.
+    Raises Interrupted once `stop` says so; what is done by then is kept.
     """
     device = accelerator.device
     bf16 = uses_bf16(precision, device, teacher.model)
     path = teacher.path / FOLDER / f"{_key(teacher, split, bf16)}.safetensors"
-    known = _read(path)
-    if known is not None:
-        return known
-    model = teacher.model.to(device)
     batches = sequential_batches(split.lengths, EVAL_BATCH)
-    mine = batches[accelerator.process_index :: accelerator.num_processes]
-    result = np.zeros((len(split), teacher.info.outputs), np.float32)
+    result, done = _read(path, len(batches))
+    if result is None:
+        result = np.zeros((len(split), teacher.info.outputs), np.float32)
+    if done < len(batches):
+        say(f"{teacher.path.name} labels {len(split):,} sentences, from batch {done:,} on")
+    model = teacher.model.to(device)
     with tqdm(
-        total=len(mine), desc="soft labels", unit="batch", disable=None if progress else True
+        total=len(batches),
+        initial=done,
+        desc="soft labels",
+        unit="batch",
+        disable=None if progress else True,
     ) as bar:
-        for part in _parts(mine):
-            result += compute_logits(model, split, part, bf16).astype(np.float32)
+        while done < len(batches):
+            part = batches[done : done + PART_BATCHES]
+            mine = part[accelerator.process_index :: accelerator.num_processes]
+            logits = compute_logits(model, split, mine, bf16).astype(np.float32)
+            if accelerator.num_processes > 1:  # every row is 0 but in one process
+                shared = torch.from_numpy(logits).to(device)
+                logits = accelerator.reduce(shared, "sum").cpu().numpy()
+            result += logits
+            done += len(part)
             bar.update(len(part))
-    if accelerator.num_processes > 1:  # every row is 0 but in one process
-        shared = torch.from_numpy(result).to(device)
-        result = accelerator.reduce(shared, "sum").cpu().numpy()
-    if accelerator.is_main_process:
-        path.parent.mkdir(exist_ok=True)
-        sha256 = save_tensors(path, {"logits": torch.from_numpy(result)})
-        write_record(path.with_suffix(".json"), {"sha256_of_file": sha256})
+            if accelerator.is_main_process:
+                _write(path, result, done)
+            if done < len(batches) and agree(stop, accelerator):
+                raise Interrupted(f"stopped at batch {done:,} of {len(batches):,} of soft labels")
     accelerator.wait_for_everyone()
     return result
-
-
-def _parts(batches: list[Indices]) -> Iterator[list[Indices]]:
-    for start in range(0, len(batches), PART_BATCHES):
-        yield batches[start : start + PART_BATCHES]
 
 
 def _key(teacher: LoadedRun, split: EncodedSplit, bf16: bool) -> str:
@@ -105,10 +114,18 @@ def _key(teacher: LoadedRun, split: EncodedSplit, bf16: bool) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read(path: Path) -> SoftLabels | None:
+def _read(path: Path, batches: int) -> tuple[SoftLabels | None, int]:
+    """The labels in a file, and after how many batches it was written; none of a damaged one."""
     record = path.with_suffix(".json")  # written last
-    if not record.is_file():
-        return None
-    tensors = load_tensors(path, read_record(record)["sha256_of_file"])
-    labels: SoftLabels = tensors["logits"].numpy()
-    return labels
+    try:
+        content = read_record(record)
+        labels: SoftLabels = load_tensors(path, content["sha256_of_file"])["logits"].numpy()
+    except UserError:
+        return None, 0
+    return labels, content.get("batches", batches)
+
+
+def _write(path: Path, labels: SoftLabels, batches: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    sha256 = save_tensors(path, {"logits": torch.from_numpy(labels)})
+    write_record(path.with_suffix(".json"), {"sha256_of_file": sha256, "batches": batches})

@@ -16,11 +16,12 @@ from edgebert.augment import Replacer, every_other
 from edgebert.batches import EncodedSplit, Indices, sequential_batches
 from edgebert.checkpoint import FileRef, load_optimizer, optimizer_tensors
 from edgebert.config import Bits, DistillConfig, stage_value
-from edgebert.context import Context, Interrupted
+from edgebert.context import Context
 from edgebert.distill import UNLABELLED, Counts, distill_loss, label_loss, logits_loss
 from edgebert.errors import UserError
 from edgebert.evaluate import EVAL_BATCH, Evaluation, compute_logits, model_inputs, summarize
 from edgebert.feed import Batches, eval_every, mix, stage_steps
+from edgebert.interrupt import Interrupted, agree
 from edgebert.model import BinaryBert
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
 from edgebert.precision import autocast, uses_bf16
@@ -340,12 +341,9 @@ class Stage:
     def _stopping(self) -> bool:
         """Whether to stop now: decided by all processes together, so that none waits."""
         accelerator = self.context.accelerator
-        if accelerator.num_processes == 1:
-            return self.context.stop()
-        if self.step % AGREE_EVERY:
+        if accelerator.num_processes > 1 and self.step % AGREE_EVERY:
             return False
-        mine = torch.tensor(float(self.context.stop()), device=self._device)
-        return bool(accelerator.reduce(mine, "sum") > 0)
+        return agree(self.context.stop, accelerator)
 
     def _autocast(self, model: BinaryBert) -> torch.autocast:
         return autocast(self.context.config.train.precision, self._device, model)

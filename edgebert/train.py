@@ -10,11 +10,12 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from edgebert import native
 from edgebert.config import Config, parse_schedule
-from edgebert.context import Context, Interrupted, stop_signal
+from edgebert.context import Context
 from edgebert.earlier import load_start
 from edgebert.errors import UserError
 from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
+from edgebert.interrupt import Interrupted, stop_signal
 from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
 from edgebert.quantized_init import Starts, quantized_starts, start_from
@@ -75,11 +76,13 @@ def train(
     ):
         context = Context(accelerator, config, inputs, folder, log, max_steps, progress, say, stop)
         context = replace(context, start=start)
-        if teacher is not None:
-            split, precision = inputs.train_and_text, config.train.precision
-            soft = soft_labels(teacher, split, accelerator, progress, precision)
-            context = replace(context, soft_labels=soft)
         try:
+            if teacher is not None:
+                split, precision = inputs.train_and_text, config.train.precision
+                soft = soft_labels(
+                    teacher, split, accelerator, progress, precision, stop=stop, say=say
+                )
+                context = replace(context, soft_labels=soft)
             results = _run_stages(context, info, init, first, starts)
         except Interrupted as stopped:
             if accelerator.is_main_process:

@@ -12,9 +12,9 @@ import torch
 
 from edgebert.augment import NEIGHBOURS, Replacer, every_other, neighbours
 from edgebert.config import Config
-from edgebert.context import Interrupted
 from edgebert.distill import UNLABELLED
 from edgebert.evaluate import model_inputs
+from edgebert.interrupt import Interrupted
 from edgebert.model import BinaryBert, Output
 from edgebert.rundir import load_run
 from edgebert.stages import Stage

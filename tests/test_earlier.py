@@ -13,8 +13,8 @@ import torch
 from benchmarks.accuracy import changes, collect, config_name
 from edgebert.checkpoint import read_record, write_record
 from edgebert.config import Config, load_config
-from edgebert.context import Interrupted
 from edgebert.errors import UserError
+from edgebert.interrupt import Interrupted
 from edgebert.rundir import RunFolder, load_run
 from edgebert.train import train
 from tests.micro import micro_config, write_reviews

@@ -12,11 +12,11 @@ import yaml
 from edgebert import pretrainer
 from edgebert.cli import main
 from edgebert.config import from_dict, to_dict
-from edgebert.context import Interrupted
 from edgebert.corpus import read_text
 from edgebert.encoder_folder import EncoderFolder
 from edgebert.errors import UserError
 from edgebert.init import encoder_state, initialise, load_encoder
+from edgebert.interrupt import Interrupted
 from edgebert.model import BinaryBert
 from edgebert.pretrain import pretrain
 from edgebert.pretrainer import Pretrainer

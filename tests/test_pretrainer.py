@@ -13,11 +13,11 @@ from torch import Tensor
 from edgebert import pretrainer
 from edgebert.cli import main
 from edgebert.config import Config, from_dict, to_dict
-from edgebert.context import Interrupted
 from edgebert.encoder_folder import FULL, EncoderFolder, PretrainInfo
 from edgebert.encoder_loss import EncoderDistiller
 from edgebert.errors import UserError
 from edgebert.init import encoder_state, load_encoder
+from edgebert.interrupt import Interrupted
 from edgebert.model import BinaryBert, Output
 from edgebert.pretrain import pretrain
 from edgebert.pretrainer import Pretrainer

@@ -1,6 +1,9 @@
 """A larger model's logits as training targets."""
 
 import json
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ from edgebert.config import Config
 from edgebert.errors import UserError
 from edgebert.evaluate import compute_logits
 from edgebert.inputs import prepare_inputs
-from edgebert.rundir import load_run
+from edgebert.interrupt import Interrupted
+from edgebert.rundir import RunFolder, load_run
 from edgebert.soft_labels import load_teacher, soft_labels
 from edgebert.train import make_accelerator, train
 from tests.micro import micro_config, write_reviews
@@ -50,6 +54,50 @@ def test_soft_labels_are_the_first_stages_logits_and_are_computed_once(
     expected = compute_logits(load_run(teacher, "w32a32").model, inputs.train)
     assert np.array_equal(first, expected.astype(np.float32))
     monkeypatch.setattr("edgebert.soft_labels.compute_logits", None)  # not called again
+    assert np.array_equal(soft_labels(run, inputs.train, accelerator, False, "fp32"), first)
+
+
+def test_a_run_stopped_while_a_teacher_labels_goes_on_from_there(
+    data: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgebert.soft_labels.PART_BATCHES", 1)
+    text = tmp_path / "text.txt"
+    text.write_text("a warm town\na dull story\n" * 8, encoding="utf-8")
+    whole = tmp_path / "whole"
+    train(taught(teacher, text), "csv", data, whole, device="cpu", progress=False)
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    shutil.rmtree(copy / "soft-labels")
+    said: list[str] = []
+
+    def stop(line: str) -> None:
+        said.append(line)
+        if "labels 112 sentences" in line:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def again(**more: Any) -> None:
+        train(taught(copy, text), "csv", data, tmp_path / "run", device="cpu", **more)
+
+    with pytest.raises(Interrupted, match=r"batch 1 of 2 of soft labels; go on with .* --resume"):
+        again(progress=False, say=stop)
+    assert RunFolder(tmp_path / "run").read_info().status == "interrupted"
+    again(progress=False, say=said.append, resume=True)
+    assert [line for line in said if "labels" in line] == [
+        "teacher labels 112 sentences, from batch 0 on",
+        "teacher labels 112 sentences, from batch 1 on",
+    ]
+    hashes = {load_run(run).stage.checkpoint_sha256 for run in (whole, tmp_path / "run")}
+    assert len(hashes) == 1
+
+
+def test_damaged_soft_labels_are_made_anew(data: Path, teacher: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    inputs = prepare_inputs(taught(copy), "csv", data, None, lambda line: None)
+    run, accelerator = load_teacher(str(copy), inputs), make_accelerator("cpu")
+    first = soft_labels(run, inputs.train, accelerator, False, "fp32")
+    for path in (copy / "soft-labels").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
     assert np.array_equal(soft_labels(run, inputs.train, accelerator, False, "fp32"), first)
 
 

@@ -16,10 +16,10 @@ import torch
 
 from edgebert.checkpoint import RECORD
 from edgebert.config import Config
-from edgebert.context import Interrupted
 from edgebert.errors import UserError
 from edgebert.evaluate import evaluate
 from edgebert.inputs import prepare_inputs
+from edgebert.interrupt import Interrupted
 from edgebert.optim import lr_at, make_optimizer
 from edgebert.rundir import StageResult, load_run
 from edgebert.train import train
