@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 from edgebert.batches import encode_split
 from edgebert.commands import NO_INIT
@@ -177,7 +177,7 @@ def write_records(records: Sequence[Record]) -> None:
     """Write accuracy.json and accuracy.md."""
     ordered = sorted(records, key=lambda r: (r.config, r.task, r.name))
     FILE.write_text(json.dumps([asdict(record) for record in ordered], indent=2) + "\n")
-    TABLE.write_text(HEADER + "\n" + table(ordered) + "\n" + averages(ordered))
+    TABLE.write_text(HEADER + "\n" + table(ordered) + "\n" + averages(ordered) + seeds(ordered))
 
 
 def table(records: Sequence[Record]) -> str:
@@ -210,6 +210,24 @@ def averages(records: Sequence[Record]) -> str:
             f"{mean(r.gap for r in chosen):.1f} points ({names})"
         )
     return "\n".join(lines) + "\n"
+
+
+def seeds(records: Sequence[Record]) -> str:
+    """Runs that differ by the seed alone: mean and spread of their integers; empty without any."""
+    same: dict[tuple[str, ...], list[Record]] = {}
+    for r in records:
+        same.setdefault((r.config, r.task, r.recipe, r.parameters, *r.stages), []).append(r)
+    lines = []
+    for group in same.values():
+        if len({r.seed for r in group}) < 2:
+            continue
+        values = [100 * r.stages["w1a1"] for r in group]
+        lines.append(
+            f"- {group[0].config}, {group[0].task}: integers {mean(values):.1f}, from "
+            f"{min(values):.1f} to {max(values):.1f}, standard deviation {stdev(values):.1f}; gap "
+            f"{mean(r.gap for r in group):.1f} ({', '.join(r.name for r in group)})"
+        )
+    return "\n".join(["", "Runs that differ by the seed alone:", "", *lines, ""]) if lines else ""
 
 
 def choose(records: Sequence[Record]) -> Record:
