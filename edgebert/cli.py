@@ -434,6 +434,12 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pairs of the task's train sentences instead, or of all tasks of pairs in --data",
     )
+    add_one(
+        "--disturbed",
+        type=int,
+        metavar="N",
+        help="instead, the task's train sentences spliced or with words left out, moved, exchanged",
+    )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
 
 

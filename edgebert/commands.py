@@ -244,10 +244,12 @@ def text(options: argparse.Namespace) -> int:
     from edgebert.corpus import MAX_WORDS
 
     longest = MAX_WORDS if options.max_words is None else options.max_words
-    if options.pairs is None:
-        lines, what = _sentences(options, longest), "sentences"
-    else:
+    if options.pairs is not None:
         lines, what = _pairs(options, longest), "pairs"
+    elif options.disturbed is not None:
+        lines, what = _disturbed(options, longest), "sentences"
+    else:
+        lines, what = _sentences(options, longest), "sentences"
     write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
     say(f"{options.out}: {len(lines):,} {what}")
     return 0
@@ -263,6 +265,22 @@ def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
     pairs = [(example.text, example.text_b) for example in examples]
     sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
     return choose_sentences(sentences, options.sentences, longest)
+
+
+def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.disturb import disturb_sentences
+    from edgebert.tasks import load_task
+
+    if options.task is None:
+        raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
+    task = load_task(options.task, options.data)
+    if task.pairs:
+        raise UserError(
+            f"--disturbed: expected a task of single sentences, got {options.task}; use --pairs"
+        )
+    dev = (example.text for example in task.dev)
+    train = [example.text for example in task.train]
+    return disturb_sentences(train, options.disturbed, longest, dev)
 
 
 def _pairs(options: argparse.Namespace, longest: int) -> list[str]:

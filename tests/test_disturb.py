@@ -1,0 +1,100 @@
+"""Unlabelled sentences with their words disturbed."""
+
+from pathlib import Path
+
+import pytest
+
+from edgebert.cli import main
+from edgebert.corpus import comparable
+from edgebert.disturb import MOST_CHANGES, disturb_sentences
+from edgebert.errors import UserError
+from edgebert.tasks import load_task
+
+SENTENCES = ["A dog ran in the snow.", "the man saw A cat in a hat", "Fred left the room", "Go!"]
+
+
+def spliced(words: list[str], rows: list[list[str]]) -> bool:
+    """Whether a beginning and an end of two sentences, joined at a word of both, give `words`."""
+    return any(
+        words == one[: i + 1] + two[k + 1 :] and one[i].lower() == two[k].lower()
+        for one in rows
+        for two in rows
+        for i in range(len(one))
+        for k in range(len(two))
+    )
+
+
+def edits(one: list[str], two: list[str]) -> int:
+    """Words to be left out, exchanged or added from one to two: Levenshtein's distance."""
+    row = list(range(len(two) + 1))
+    for i, word in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for k, other in enumerate(two, 1):
+            before, row[k] = row[k], min(row[k] + 1, row[k - 1] + 1, before + (word != other))
+    return row[-1]
+
+
+def test_sentences_are_spliced_or_changed_in_a_few_words() -> None:
+    rows = [sentence.split() for sentence in SENTENCES if len(sentence.split()) > 1]
+    made = [sentence.split() for sentence in disturb_sentences(SENTENCES, 200, 60)]
+    splices = sum(spliced(words, rows) for words in made)
+    assert 10 < splices < 190  # both kinds
+    for words in made:
+        # A move is a word left out and added.
+        near = min(edits(words, row) for row in rows)
+        assert spliced(words, rows) or 1 <= near <= 2 * MOST_CHANGES
+        assert set(words) <= {word for row in rows for word in row}
+
+
+def test_sentences_are_new_different_and_the_same_each_time() -> None:
+    excluded = disturb_sentences(SENTENCES, 5, 60)
+    made = disturb_sentences(SENTENCES, 100, 6, [sentence.upper() for sentence in excluded])
+    assert made == disturb_sentences(SENTENCES, 100, 6, [s.upper() for s in excluded])
+    keys = [comparable(sentence) for sentence in made]
+    assert len(set(keys)) == 100
+    assert not set(keys) & {comparable(sentence) for sentence in [*SENTENCES, *excluded, ""]}
+    assert all(len(sentence.split()) <= 6 for sentence in made)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "count", "message"),
+    [
+        (SENTENCES, 0, "expected 1 or more"),
+        (["Go!", ""], 5, "got 5 of 0 such sentences"),
+        (["two words"], 10_000, "expected at most"),
+    ],
+)
+def test_too_many_sentences_are_an_error(sentences: list[str], count: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        disturb_sentences(sentences, count, 60)
+
+
+def test_the_command_writes_a_sentence_a_line(glue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cola.txt"
+    options = ["--task", "cola", "--data", str(glue), "--disturbed", "3000", "--max-words", "12"]
+    assert main(["text", "--out", str(out), *options]) == 0
+    keys = {comparable(line) for line in out.read_text().splitlines()}
+    assert len(keys) == 3000
+    task = load_task("cola", glue)
+    assert not keys & {comparable(example.text) for example in [*task.train, *task.dev]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--disturbed: expected a --task"),
+        (["--task", "mrpc"], "expected a task of single sentences, got mrpc; use --pairs"),
+        (["--task", "cola", "--pairs", "4"], "not allowed with"),
+    ],
+)
+def test_the_command_names_what_is_missing(
+    options: list[str], message: str, glue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x"
+    where = ["--data", str(glue)]
+    try:
+        status = main(["text", "--out", str(out), "--disturbed", "5", *where, *options])
+    except SystemExit as error:  # of argparse
+        status = int(error.code or 0)
+    assert status == 2 and message in capsys.readouterr().err
+    assert not out.exists()
