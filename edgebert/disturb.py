@@ -85,12 +85,15 @@ def _splice(
 
 def _change(row: _Row, vocabulary: Sequence[str], rng: np.random.Generator) -> _Row:
     """The sentence with a word left out, moved, exchanged or added."""
-    kind, at = int(rng.integers(4)), int(rng.integers(max(len(row), 1)))
+    kind = ("leave out", "move", "exchange", "add")[int(rng.integers(4))]
+    at = int(rng.integers(max(len(row), 1)))
     other = vocabulary[int(rng.integers(len(vocabulary)))]
-    if kind == 0:
-        return row[:at] + row[at + 1 :]
-    if kind == 1:
-        rest = row[:at] + row[at + 1 :]
+    if kind == "add":
+        return (*row[:at], other, *row[at:])
+    rest = row[:at] + row[at + 1 :]
+    if kind == "exchange":
+        return (*row[:at], other, *row[at + 1 :])
+    if kind == "move":
         to = int(rng.integers(len(row) + 1))
         return rest[:to] + row[at : at + 1] + rest[to:]
-    return row[:at] + (other,) + row[at + (kind == 2) :]
+    return rest
