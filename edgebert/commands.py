@@ -1,22 +1,18 @@
-"""What each command does, behind edgebert.cli."""
+"""What the commands of training, scoring, export and verification do."""
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from edgebert.checkpoint import write_atomic
 from edgebert.config import load_config
 from edgebert.data import Example
 from edgebert.errors import UserError
+from edgebert.output import print_table, say, write_json
 from edgebert.rundir import is_run, load_run
-
-if TYPE_CHECKING:
-    from edgebert.zoo.encoders import ZooEncoder
 
 ENGINES = {
     "torch": "torch",
@@ -41,13 +37,6 @@ class _HasName(Protocol):
 
 
 _Named = TypeVar("_Named", bound=_HasName)
-
-
-def say(message: str) -> None:
-    """Print a line on stderr, above a progress bar where there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(message, file=sys.stderr)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -239,124 +228,6 @@ def report(options: argparse.Namespace) -> int:
     return 0 if equal else 1
 
 
-def text(options: argparse.Namespace) -> int:
-    """`edgebert text`."""
-    from edgebert.corpus import MAX_WORDS
-
-    longest = MAX_WORDS if options.max_words is None else options.max_words
-    if options.pairs is not None:
-        lines, what = _pairs(options, longest), "pairs"
-    elif options.disturbed is not None:
-        lines, what = _disturbed(options, longest), "sentences"
-    else:
-        lines, what = _sentences(options, longest), "sentences"
-    write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
-    say(f"{options.out}: {len(lines):,} {what}")
-    return 0
-
-
-def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import choose_sentences, imdb_sentences
-    from edgebert.tasks import load_task
-
-    if options.data is not None and options.task is None:
-        raise UserError(f"--data: expected a --task with it, got {options.data!r} alone")
-    examples = load_task(options.task, options.data).dev if options.task else []
-    pairs = [(example.text, example.text_b) for example in examples]
-    sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
-    return choose_sentences(sentences, options.sentences, longest)
-
-
-def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.disturb import disturb_sentences
-    from edgebert.tasks import load_task
-
-    if options.task is None:
-        raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
-    task = load_task(options.task, options.data)
-    if task.pairs:
-        raise UserError(
-            f"--disturbed: expected a task of single sentences, got {options.task}; use --pairs"
-        )
-    dev = (example.text for example in task.dev)
-    train = [example.text for example in task.train]
-    return disturb_sentences(train, options.disturbed, longest, dev)
-
-
-def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import paired_sentences
-    from edgebert.pairs import make_pairs
-
-    if options.data is None and options.task is None:
-        raise UserError("--pairs: expected --task or --data, whose sentences to pair, got neither")
-    sentences = paired_sentences(options.task, options.data, longest)
-    pairs = make_pairs(sentences, options.pairs)
-    return ["\t".join(" ".join(part.split()) for part in pair) for pair in pairs]
-
-
-def zoo_list(options: argparse.Namespace) -> int:
-    """`edgebert zoo list`."""
-    from dataclasses import asdict
-
-    from edgebert.zoo import read_index
-    from edgebert.zoo.encoders import read_encoders
-
-    models, encoders = read_index().values(), read_encoders().values()
-    header = ["model", "metric", "teacher", "w1a2", "w1a1", "MB"]
-    rows = []
-    for m in models:
-        scores = (m.teacher, m.w1a2, m.w1a1)
-        figures = ["" if value is None else f"{value:.4f}" for value in scores]
-        rows.append([m.name, m.metric, *figures, f"{m.bytes / 1e6:.2f}"])
-    print_table(header, rows)
-    rows = [
-        [e.name, ",".join(e.stages), e.teacher, f"{e.sentences:,}", f"{e.bytes / 1e6:.2f}"]
-        for e in encoders
-    ]
-    if rows:
-        print()
-        print_table(["encoder, for --init", "stages", "teacher", "sentences", "MB"], rows)
-    found = {"models": [asdict(m) for m in models], "encoders": [asdict(e) for e in encoders]}
-    write_json(options.json, found)
-    return 0
-
-
-def zoo_get(options: argparse.Namespace) -> int:
-    """`edgebert zoo get`."""
-    from edgebert.zoo import find, model_file
-    from edgebert.zoo.encoders import read_encoders
-    from export.package import rebuild
-
-    out, encoders = Path(options.out), read_encoders()
-    if options.name in encoders:
-        return _get_encoder(encoders[options.name], options)
-    model = find(options.name, others=encoders)
-    exported = rebuild(out, model_file(model), options.target, force=options.force)
-    files = exported.manifest["files"]
-    rows = [[name, f"{entry['bytes']:,}"] for name, entry in sorted(files.items())]
-    print_table([str(out), "bytes"], rows)
-    return 0
-
-
-def _get_encoder(encoder: "ZooEncoder", options: argparse.Namespace) -> int:
-    from edgebert.checkpoint import new_folder
-    from edgebert.encoder_folder import check_new
-    from edgebert.zoo.encoders import unpack_encoder
-
-    out = Path(options.out).resolve()
-    if options.target is not None:
-        raise UserError(
-            f"--target {options.target}: expected a trained model, got the encoder {encoder.name}; "
-            "train it first with edgebert train --init"
-        )
-    check_new(out, force=options.force)
-    with new_folder(out) as fresh:
-        unpack_encoder(encoder, fresh)
-    files = sorted(out.iterdir())
-    print_table([str(out), "bytes"], [[path.name, f"{path.stat().st_size:,}"] for path in files])
-    return 0
-
-
 def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]:
     """The engines of a list such as `torch,ort,fast`; all of them without one."""
     if names is None:
@@ -370,20 +241,3 @@ def chosen_engines(engines: Sequence[_Named], names: str | None) -> list[_Named]
         if name in ENGINES and ENGINES[name] not in there:
             raise UserError(f"--engines: expected --build BUILD with {name}, got none")
     return [engine for engine in engines if engine.name in [ENGINES.get(name) for name in wanted]]
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells in columns: the first one left-aligned, the others right."""
-    table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    for row in table:
-        cells = [row[0].ljust(widths[0])] + [
-            cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
-        ]
-        print("  ".join(cells).rstrip())
-
-
-def write_json(path: str | None, content: Mapping[str, Any]) -> None:
-    """Write a result, if a file was given."""
-    if path is not None:
-        write_atomic(Path(path), (json.dumps(content, indent=2) + "\n").encode())

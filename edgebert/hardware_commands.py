@@ -1,4 +1,4 @@
-"""What the commands of the hardware do: build, simulate."""
+"""What the commands of the hardware do: build, simulate, package."""
 
 import argparse
 import sys
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.commands import print_table, say, write_json
 from edgebert.errors import UserError
+from edgebert.output import print_table, say, write_json
 
 if TYPE_CHECKING:
     from hw.bitfile.step import Toolchain

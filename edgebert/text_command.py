@@ -1,0 +1,63 @@
+"""What `edgebert text` does."""
+
+import argparse
+from pathlib import Path
+
+from edgebert.checkpoint import write_atomic
+from edgebert.errors import UserError
+from edgebert.output import say
+
+
+def text(options: argparse.Namespace) -> int:
+    """`edgebert text`."""
+    from edgebert.corpus import MAX_WORDS
+
+    longest = MAX_WORDS if options.max_words is None else options.max_words
+    if options.pairs is not None:
+        lines, what = _pairs(options, longest), "pairs"
+    elif options.disturbed is not None:
+        lines, what = _disturbed(options, longest), "sentences"
+    else:
+        lines, what = _sentences(options, longest), "sentences"
+    write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
+    say(f"{options.out}: {len(lines):,} {what}")
+    return 0
+
+
+def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.corpus import choose_sentences, imdb_sentences
+    from edgebert.tasks import load_task
+
+    if options.data is not None and options.task is None:
+        raise UserError(f"--data: expected a --task with it, got {options.data!r} alone")
+    examples = load_task(options.task, options.data).dev if options.task else []
+    pairs = [(example.text, example.text_b) for example in examples]
+    sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
+    return choose_sentences(sentences, options.sentences, longest)
+
+
+def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.disturb import disturb_sentences
+    from edgebert.tasks import load_task
+
+    if options.task is None:
+        raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
+    task = load_task(options.task, options.data)
+    if task.pairs:
+        raise UserError(
+            f"--disturbed: expected a task of single sentences, got {options.task}; use --pairs"
+        )
+    dev = (example.text for example in task.dev)
+    train = [example.text for example in task.train]
+    return disturb_sentences(train, options.disturbed, longest, dev)
+
+
+def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.corpus import paired_sentences
+    from edgebert.pairs import make_pairs
+
+    if options.data is None and options.task is None:
+        raise UserError("--pairs: expected --task or --data, whose sentences to pair, got neither")
+    sentences = paired_sentences(options.task, options.data, longest)
+    pairs = make_pairs(sentences, options.pairs)
+    return ["\t".join(" ".join(part.split()) for part in pair) for pair in pairs]
