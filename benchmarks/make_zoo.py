@@ -98,7 +98,7 @@ def main() -> int:
         content = (export / "integer.safetensors").read_bytes()
     model = zoo_model(name, record, content, sentences, run)
     (FOLDER / f"{name}.safetensors").write_bytes(content)
-    (FOLDER / f"{name}.md").write_text(card(model, record, run), encoding="utf-8")
+    (FOLDER / f"{name}.md").write_text(card(model, record, run, options.run), encoding="utf-8")
     write_index(read_index() | {name: model})
     print(f"{name}: {len(content):,} bytes, {model.metric} {model.w1a1:.4f}")
     return 0
@@ -146,8 +146,8 @@ def zoo_model(
     )
 
 
-def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
-    """The model card."""
+def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
+    """The model card of the run in the folder `path`."""
     import edgebert
 
     m, named = run.config.model, record.config
@@ -183,7 +183,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
             if run.config.distill.text
             else "."
         ),
-        "start": start(run),
+        "start": start(run, path),
         "tokens": m.max_tokens,
         "notes": notes,
     }
@@ -195,8 +195,15 @@ def card(model: ZooModel, record: Record, run: LoadedRun) -> str:
     return CARD.format(**values)
 
 
-def start(run: LoadedRun) -> str:
-    """What the first stage starts from, up to the name of MiniLM."""
+def start(run: LoadedRun, path: Path) -> str:
+    """What the first stage of all starts from, up to the name of MiniLM.
+
+    path: of the run. Those that it goes on from have to lie beside it.
+    """
+    while run.info.earlier is not None:
+        assert run.info.init is not None
+        path = path.parent / run.info.init
+        run = load_run(path)
     if run.info.init in read_encoders():
         return f"the zoo's encoder `{run.info.init}`, which learned on plain text from"
     if run.config.model.hidden == MINILM_HIDDEN:
