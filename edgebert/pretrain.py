@@ -78,20 +78,11 @@ def pretrain(
     folder = EncoderFolder(out)
     before = folder.read_info() if resume else None
     _check_limits(max_steps, max_hours)
-    accelerator = make_accelerator(device)
-    if accelerator.num_processes > 1:
-        raise UserError(
-            f"pretrain: expected one process, got {accelerator.num_processes}; start it without "
-            "torchrun"
-        )
+    place = _one_process(device)
     schedule = parse_schedule(config.pretrain.schedule)
     for bits in schedule:  # or there is an error
         stage_value(config.pretrain.epochs, bits), stage_value(config.pretrain.lr, bits)
-    torch.manual_seed(config.train.seed)  # of a pooler, where the teacher has none
-    source = load_encoder(teacher, config.model.max_tokens, "--teacher")
-    _check_widths(config, source, teacher)
-    if schedule[0] != FULL:
-        _check_sizes(config, source, teacher)
+    source = _read_teacher(config, teacher, schedule[0])
     tokenizer = init_tokenizer(teacher, config.model.max_tokens, "--teacher")
     config = replace(config, model=replace(config.model, vocab=len(tokenizer.vocab)))
     found = read_text(text, task, data)
@@ -119,16 +110,14 @@ def pretrain(
             name = info.teacher if bits == FULL else FULL.name
             info = info.with_stage(bits, info.stages.get(bits.name, StageInfo(name)))
             if bits == FULL:
-                learner, student = source, _first_student(config, source, teacher, say)
+                tutor, student = source, _first_student(config, source, teacher, say)
             else:
-                learner = _load_stage(folder, info, config, FULL)
+                tutor = _load_stage(folder, info, config, FULL)
                 previous = schedule[index - 1] if index else FULL
                 student = next_stage(_load_stage(folder, info, config, previous), bits)
-            c = learner.config
+            c = tutor.config
             model = EncoderDistiller(student, c.layers, c.hidden, config.pretrain)
-            trainer = Pretrainer(
-                config, index, model, learner, split, info, folder, log, accelerator.device
-            )
+            trainer = Pretrainer(config, index, model, tutor, split, info, folder, log, place)
             info = trainer.run(stop, progress, saved)
             saved = None
             if stop() and index + 1 < len(schedule):
@@ -137,6 +126,27 @@ def pretrain(
                     f"stopped at the end of {bits.name}; go on with the same command and --resume"
                 )
     return folder.finish(config.model, info, split.pad_id)
+
+
+def _one_process(device: str) -> torch.device:
+    """The device; pre-training knows no other processes."""
+    accelerator = make_accelerator(device)
+    if accelerator.num_processes > 1:
+        raise UserError(
+            f"pretrain: expected one process, got {accelerator.num_processes}; start it without "
+            "torchrun"
+        )
+    return torch.device(accelerator.device)
+
+
+def _read_teacher(config: Config, teacher: str, first: Bits) -> BinaryBert:
+    """The teacher, of sizes that serve the first stage."""
+    torch.manual_seed(config.train.seed)  # of a pooler, where the teacher has none
+    source = load_encoder(teacher, config.model.max_tokens, "--teacher")
+    _check_widths(config, source, teacher)
+    if first != FULL:
+        _check_sizes(config, source, teacher)
+    return source
 
 
 def _first_student(
