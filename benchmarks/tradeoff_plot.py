@@ -94,6 +94,8 @@ class Labels:
 
     def put(self, text: str, places: Sequence[tuple[float, float, str]], style: str) -> str:
         """The text at the first free one of places (x, base line y, anchor), else at the first."""
+        # Judged where they are drawn: `_text` writes tenths.
+        places = [(round(x, 1), round(y, 1), anchor) for x, y, anchor in places]
         boxes = [text_box(text, *place) for place in places]
         free = [i for i, box in enumerate(boxes) if self._is_free(box)]
         chosen = free[0] if free else 0
