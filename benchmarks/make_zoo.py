@@ -97,8 +97,9 @@ def main() -> int:
         sentences = check(run, export, name, options.run, options.data)
         content = (export / "integer.safetensors").read_bytes()
     model = zoo_model(name, record, content, sentences, run)
+    text = card(model, record, run, options.run)  # fails before anything is written
     (FOLDER / f"{name}.safetensors").write_bytes(content)
-    (FOLDER / f"{name}.md").write_text(card(model, record, run, options.run), encoding="utf-8")
+    (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")
     write_index(read_index() | {name: model})
     print(f"{name}: {len(content):,} bytes, {model.metric} {model.w1a1:.4f}")
     return 0

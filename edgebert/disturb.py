@@ -90,9 +90,9 @@ def _change(row: _Row, vocabulary: Sequence[str], rng: np.random.Generator) -> _
     other = vocabulary[int(rng.integers(len(vocabulary)))]
     if kind == "add":
         return (*row[:at], other, *row[at:])
-    rest = row[:at] + row[at + 1 :]
     if kind == "exchange":
         return (*row[:at], other, *row[at + 1 :])
+    rest = row[:at] + row[at + 1 :]
     if kind == "move":
         to = int(rng.integers(len(row) + 1))
         return rest[:to] + row[at : at + 1] + rest[to:]

@@ -2,10 +2,13 @@
 
 import argparse
 import os
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 from edgebert import __version__
 from edgebert.errors import UserError
+
+_Command: TypeAlias = tuple[str, str, Callable[[argparse.ArgumentParser], None], str]
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,83 +21,9 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def build_parser() -> Parser:
-    """The parser; what it reads names its command as "module:function" in `command`."""
-    parser = Parser(
-        prog="edgebert",
-        description="Train BERT down to one bit, export it as integers, prove that all agree.",
-    )
-    parser.add_argument("--version", action="version", version=f"edgebert {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, text, add_options, run in (
-        ("train", "train every stage of a schedule", _add_train, "commands:train"),
-        (
-            "pretrain",
-            "distil an encoder on plain text, down to one bit, to start from with train --init",
-            _add_pretrain,
-            "commands:pretrain",
-        ),
-        ("eval", "score a run or an export on a task", _add_eval, "commands:evaluate"),
-        ("predict", "classify a sentence or a pair", _add_predict, "commands:predict"),
-        ("export", "write a run as an integer model", _add_export, "commands:export"),
-        (
-            "verify",
-            "prove that every engine computes the same integers",
-            _add_verify,
-            "commands:verify",
-        ),
-        (
-            "build",
-            "compile an export into an accelerator for a board",
-            _add_build,
-            "hardware_commands:build",
-        ),
-        (
-            "package",
-            "write a build as one file for its board",
-            _add_package,
-            "hardware_commands:package",
-        ),
-        (
-            "simulate",
-            "run a built accelerator on sentences",
-            _add_simulate,
-            "hardware_commands:simulate",
-        ),
-        (
-            "report",
-            "show training, ONNX Runtime, RTL and board side by side",
-            _add_report,
-            "commands:report",
-        ),
-        (
-            "text",
-            "write unlabelled sentences or pairs for distill.text",
-            _add_text,
-            "text_command:text",
-        ),
-        (
-            "zoo",
-            "list the models and encoders that ship with edgebert, or get one",
-            _add_zoo,
-            "zoo_commands:zoo",
-        ),
-    ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        add_options(command)
-        command.add_argument("--debug", action="store_true", help="show a traceback on errors")
-        command.set_defaults(command=run)
-    return parser
-
-
 def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     add = parser.add_argument
-    add(
-        "--config",
-        required=True,
-        metavar="NAME|FILE",
-        help="tiny, mini, small, minilm, base or a YAML file",
-    )
     _add_task(parser)
     add("--out", required=True, metavar="RUN", help="folder of the run")
     add(
@@ -108,31 +37,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in every stage")
     add("--batch-size", type=int, metavar="N", help="sentences a step, over all processes")
     add("--lr", type=float, metavar="X", help="peak learning rate of every stage")
-    add("--seed", type=int, metavar="N")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --out, by the options it began with",
-    )
-    add("--force", action="store_true", help="replace the run in --out")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="such as distill.text=FILE; may be repeated",
-    )
+    _add_running(parser, "run", "distill.text=FILE")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     add = parser.add_argument
-    add(
-        "--config",
-        required=True,
-        metavar="NAME|FILE",
-        help="tiny, mini, small, minilm, base or a YAML file",
-    )
     add("--out", required=True, metavar="RUN", help="folder of the encoder: for train --init")
     add(
         "--teacher",
@@ -164,21 +74,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     )
     add("--batch-size", type=int, metavar="N", help="sentences a step")
     add("--lr", type=float, metavar="X", help="peak learning rate")
-    add("--seed", type=int, metavar="N")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add(
-        "--resume",
-        action="store_true",
-        help="go on with the pre-training in --out, by the options it began with",
-    )
-    add("--force", action="store_true", help="replace the pre-training in --out")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="such as pretrain.sentence=0; may be repeated",
-    )
+    _add_running(parser, "pre-training", "pretrain.sentence=0")
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
@@ -346,3 +242,105 @@ def _add_zoo(parser: argparse.ArgumentParser) -> None:
 def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, help="reviews, csv or a GLUE task such as sst2")
     parser.add_argument("--data", metavar="DIR", help="folder of the task's files")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="NAME|FILE",
+        help="tiny, mini, small, minilm, base or a YAML file",
+    )
+
+
+def _add_running(parser: argparse.ArgumentParser, what: str, setting: str) -> None:
+    """How to run a training, called `what`; `setting` is an example of what --set sets."""
+    add = parser.add_argument
+    add("--seed", type=int, metavar="N")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add(
+        "--resume",
+        action="store_true",
+        help=f"go on with the {what} in --out, by the options it began with",
+    )
+    add("--force", action="store_true", help=f"replace the {what} in --out")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"such as {setting}; may be repeated",
+    )
+
+
+# Name, what it does, its options, "module:function" that runs it.
+COMMANDS: tuple[_Command, ...] = (
+    ("train", "train every stage of a schedule", _add_train, "commands:train"),
+    (
+        "pretrain",
+        "distil an encoder on plain text, down to one bit, to start from with train --init",
+        _add_pretrain,
+        "commands:pretrain",
+    ),
+    ("eval", "score a run or an export on a task", _add_eval, "commands:evaluate"),
+    ("predict", "classify a sentence or a pair", _add_predict, "commands:predict"),
+    ("export", "write a run as an integer model", _add_export, "commands:export"),
+    (
+        "verify",
+        "prove that every engine computes the same integers",
+        _add_verify,
+        "commands:verify",
+    ),
+    (
+        "build",
+        "compile an export into an accelerator for a board",
+        _add_build,
+        "hardware_commands:build",
+    ),
+    (
+        "package",
+        "write a build as one file for its board",
+        _add_package,
+        "hardware_commands:package",
+    ),
+    (
+        "simulate",
+        "run a built accelerator on sentences",
+        _add_simulate,
+        "hardware_commands:simulate",
+    ),
+    (
+        "report",
+        "show training, ONNX Runtime, RTL and board side by side",
+        _add_report,
+        "commands:report",
+    ),
+    (
+        "text",
+        "write unlabelled sentences or pairs for distill.text",
+        _add_text,
+        "text_command:text",
+    ),
+    (
+        "zoo",
+        "list the models and encoders that ship with edgebert, or get one",
+        _add_zoo,
+        "zoo_commands:zoo",
+    ),
+)
+
+
+def build_parser() -> Parser:
+    """The parser; what it reads names its command as "module:function" in `command`."""
+    parser = Parser(
+        prog="edgebert",
+        description="Train BERT down to one bit, export it as integers, prove that all agree.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgebert {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, text, add_options, run in COMMANDS:
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        add_options(command)
+        command.add_argument("--debug", action="store_true", help="show a traceback on errors")
+        command.set_defaults(command=run)
+    return parser

@@ -92,9 +92,6 @@ def test_the_command_names_what_is_missing(
 ) -> None:
     out = tmp_path / "x"
     where = ["--data", str(glue)]
-    try:
-        status = main(["text", "--out", str(out), "--disturbed", "5", *where, *options])
-    except SystemExit as error:  # of argparse
-        status = int(error.code or 0)
-    assert status == 2 and message in capsys.readouterr().err
+    assert main(["text", "--out", str(out), "--disturbed", "5", *where, *options]) == 2
+    assert message in capsys.readouterr().err
     assert not out.exists()
