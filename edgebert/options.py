@@ -223,9 +223,11 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         "--disturbed",
         type=int,
         metavar="N",
-        help="instead, the task's train sentences spliced or with words left out, moved, exchanged",
+        help="instead, the task's train sentences, or one of each pair, spliced or with words left "
+        "out, moved, exchanged or added",
     )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
+    add("--min-words", type=int, metavar="N", help="with --disturbed, none shorter than that")
 
 
 def _add_zoo(parser: argparse.ArgumentParser) -> None:

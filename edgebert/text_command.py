@@ -13,10 +13,13 @@ def text(options: argparse.Namespace) -> int:
     from edgebert.corpus import MAX_WORDS
 
     longest = MAX_WORDS if options.max_words is None else options.max_words
+    if options.min_words is not None and options.disturbed is None:
+        raise UserError(f"--min-words: expected --disturbed with it, got {options.min_words} alone")
     if options.pairs is not None:
         lines, what = _pairs(options, longest), "pairs"
     elif options.disturbed is not None:
-        lines, what = _disturbed(options, longest), "sentences"
+        lines = _disturbed(options, longest)
+        what = "pairs" if "\t" in lines[0] else "sentences"
     else:
         lines, what = _sentences(options, longest), "sentences"
     write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
@@ -37,19 +40,22 @@ def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
 
 
 def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.disturb import disturb_sentences
+    from edgebert.disturb import disturb_pairs, disturb_sentences
     from edgebert.tasks import load_task
 
     if options.task is None:
         raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
     task = load_task(options.task, options.data)
-    if task.pairs:
-        raise UserError(
-            f"--disturbed: expected a task of single sentences, got {options.task}; use --pairs"
-        )
-    dev = (example.text for example in task.dev)
-    train = [example.text for example in task.train]
-    return disturb_sentences(train, options.disturbed, longest, dev)
+    examples = [*task.dev, *task.dev_mm]
+    dev = [part for e in examples for part in (e.text, e.text_b) if part is not None]
+    if not task.pairs:
+        shortest = 1 if options.min_words is None else options.min_words
+        train = [example.text for example in task.train]
+        return disturb_sentences(train, options.disturbed, longest, dev, shortest)
+    if options.min_words is not None:
+        raise UserError(f"--min-words: expected a task of single sentences, got {options.task}")
+    pairs = [(example.text, example.text_b or "") for example in task.train]
+    return ["\t".join(pair) for pair in disturb_pairs(pairs, options.disturbed, longest, dev)]
 
 
 def _pairs(options: argparse.Namespace, longest: int) -> list[str]:

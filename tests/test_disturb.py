@@ -1,4 +1,4 @@
-"""Unlabelled sentences with their words disturbed."""
+"""Unlabelled sentences and pairs with their words disturbed."""
 
 from pathlib import Path
 
@@ -6,10 +6,16 @@ import pytest
 
 from edgebert.cli import main
 from edgebert.corpus import comparable
-from edgebert.disturb import MOST_CHANGES, disturb_sentences
+from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
 from edgebert.tasks import load_task
 
+PAIRS = [
+    ("A dog ran in the snow.", "The dog ran"),
+    ("the man saw A cat in a hat", "he saw a cat"),
+    ("Fred left the room", "the room was left"),
+    ("Sue and Ann sang", "Go!"),
+]
 SENTENCES = ["A dog ran in the snow.", "the man saw A cat in a hat", "Fred left the room", "Go!"]
 
 
@@ -56,11 +62,51 @@ def test_sentences_are_new_different_and_the_same_each_time() -> None:
     assert all(len(sentence.split()) <= 6 for sentence in made)
 
 
+def test_short_sentences_are_neither_used_nor_made() -> None:
+    made = disturb_sentences([*SENTENCES, "short ones"], 100, 60, shortest=5)
+    assert min(len(sentence.split()) for sentence in made) == 5
+    assert not any(word in sentence.split() for word in ("Fred", "short") for sentence in made)
+
+
+def test_one_sentence_of_a_pair_is_disturbed() -> None:
+    made = disturb_pairs(PAIRS, 200, 9, ["FRED left the room!", "the dog ran in the snow"])
+    assert made == disturb_pairs(PAIRS, 200, 9, ["FRED left the room!", "the dog ran in the snow"])
+    assert len({tuple(map(comparable, pair)) for pair in made}) == 200
+    # The pair of a sentence of dev and the one of a single word give nothing, nor do their words.
+    sides = list(zip(*PAIRS[:2], strict=True))
+    kept = [[pair[side] in sides[side] for pair in made] for side in (0, 1)]
+    assert all(a or b for a, b in zip(*kept, strict=True))
+    assert 10 < sum(kept[0]) < 190 and not all(a and b for a, b in zip(*kept, strict=True))
+    for pair in made:
+        for side in (0, 1):
+            rows = [row.split() for row in sides[side]]
+            words = pair[side].split()
+            near = min(edits(words, row) for row in rows)
+            assert spliced(words, rows) or near <= 2 * MOST_CHANGES
+            assert set(words) <= {word for row in rows for word in row} and len(words) <= 9
+        assert comparable(pair[0]) != "thedograninthesnow" and tuple(pair) not in PAIRS
+
+
+@pytest.mark.parametrize(
+    ("pairs", "count", "message"),
+    [
+        (PAIRS, 0, "expected 1 or more"),
+        ([("Go!", "the room")], 5, "got 5 of 0"),
+        ([("two words", "two words")], 10_000, "expected at most"),
+    ],
+)
+def test_too_many_pairs_are_an_error(
+    pairs: list[tuple[str, str]], count: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        disturb_pairs(pairs, count, 60)
+
+
 @pytest.mark.parametrize(
     ("sentences", "count", "message"),
     [
         (SENTENCES, 0, "expected 1 or more"),
-        (["Go!", ""], 5, "got 5 of 0 such sentences"),
+        (["Go!", ""], 5, "got 5 of 0"),
         (["two words"], 10_000, "expected at most"),
     ],
 )
@@ -79,11 +125,24 @@ def test_the_command_writes_a_sentence_a_line(glue: Path, tmp_path: Path) -> Non
     assert not keys & {comparable(example.text) for example in [*task.train, *task.dev]}
 
 
+def test_the_command_writes_a_pair_a_line(glue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rte.txt"
+    options = ["--task", "rte", "--data", str(glue), "--disturbed", "2000", "--max-words", "40"]
+    assert main(["text", "--out", str(out), *options]) == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert len({(comparable(a), comparable(b)) for a, b in rows}) == 2000
+    task = load_task("rte", glue)
+    dev = {comparable(part or "") for e in task.dev for part in (e.text, e.text_b)}
+    assert dev.isdisjoint(comparable(part) for row in rows for part in row)
+    train = {comparable(part or "") for e in task.train for part in (e.text, e.text_b)}
+    assert all(comparable(a) in train or comparable(b) in train for a, b in rows)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "--disturbed: expected a --task"),
-        (["--task", "mrpc"], "expected a task of single sentences, got mrpc; use --pairs"),
+        (["--task", "mrpc", "--min-words", "4"], "expected a task of single sentences, got mrpc"),
         (["--task", "cola", "--pairs", "4"], "not allowed with"),
     ],
 )
@@ -95,3 +154,10 @@ def test_the_command_names_what_is_missing(
     assert main(["text", "--out", str(out), "--disturbed", "5", *where, *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_min_words_without_disturbed_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["text", "--out", str(tmp_path / "x"), "--min-words", "4"]) == 2
+    assert "--min-words: expected --disturbed with it, got 4 alone" in capsys.readouterr().err
