@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from edgebert.batches import encode_split
 from edgebert.commands import NO_INIT
@@ -145,9 +146,16 @@ def changes(run: LoadedRun, name: str) -> list[str]:
     for section in ("model", "train", "distill"):
         for key, value in ours[section].items():
             if value != named[section][key] and key != "seed":
-                shown = Path(value).name if isinstance(value, str) and "/" in value else value
-                found.append(f"{section}.{key}={shown}".replace("'", ""))
+                found.append(f"{section}.{key}={_shown(value)}".replace("'", ""))
     return found
+
+
+def _shown(value: Any) -> Any:
+    """A setting's value, of a path the name alone; one of a list by itself."""
+    if isinstance(value, tuple):
+        names = [_shown(item) for item in value]
+        return names[0] if len(names) == 1 else names
+    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def packed_bytes(run: LoadedRun) -> int:

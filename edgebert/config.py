@@ -124,7 +124,7 @@ class DistillConfig:
     attention: float = 0.0
     labels: float = 0.0  # weight of the loss on the task's own labels
     temperature: float = 1.0
-    text: str | None = None  # file of extra unlabelled text, a sentence a line
+    text: tuple[str, ...] = ()  # files of extra unlabelled text, a sentence or pair a line
     teacher: str | None = None  # run of any size whose logits teach every stage, too
     soft: float = 1.0  # weight of the loss against that teacher's logits
     replace: float = 0.0  # of the tokens of every other sentence, by near ones (augment.py)
@@ -336,6 +336,9 @@ def _build(cls: type, data: Any, prefix: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
+    if hint == tuple[str, ...]:
+        values = [] if value is None else value if isinstance(value, list | tuple) else [value]
+        return tuple(_convert(str, item, key) for item in values)
     origin = typing.get_origin(hint)
     if origin is types.UnionType:
         if value is None:

@@ -43,12 +43,10 @@ def prepare_inputs(
 ) -> Inputs:
     """Load a task's sentences and encode them. Raises UserError for whatever is unusable."""
     loaded = load_task(task, data)
-    file = config.distill.text
-    text = read_sentences(Path(file)) if file else []
-    for source, pairs in (
-        (f"task {task}", loaded.pairs),
-        (file, any(example.text_b is not None for example in text)),
-    ):
+    files = {file: read_sentences(Path(file)) for file in config.distill.text}
+    text = [example for examples in files.values() for example in examples]
+    paired = {file: any(e.text_b is not None for e in found) for file, found in files.items()}
+    for source, pairs in {f"task {task}": loaded.pairs, **paired}.items():
         if pairs and config.model.token_types < 2:
             raise UserError(
                 f"model.token_types: expected 2 or more for the sentence pairs of {source}, "

@@ -63,8 +63,9 @@ def test_overrides_change_one_value() -> None:
     config = load_config("tiny", ["train.lr=1e-3", "model.layers=3", "distill.text=extra.txt"])
     assert config.train.lr["default"] == 1e-3
     assert config.model.layers == 3 and config.model.hidden == 128
-    assert config.distill.text == "extra.txt"
-    assert load_config("tiny", ["distill.text=null"]).distill.text is None
+    assert config.distill.text == ("extra.txt",)
+    assert load_config("tiny", ["distill.text=null"]).distill.text == ()
+    assert load_config("tiny", ["distill.text=[a.txt, b.txt]"]).distill.text == ("a.txt", "b.txt")
 
 
 def test_override_of_one_stage_keeps_the_others() -> None:

@@ -38,8 +38,8 @@ def teacher(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def taught(teacher: Path, text: Path | None = None, **distill: Any) -> Config:
     config = micro_config(schedule="w32a32,w1a1", epochs=1)
-    file = None if text is None else str(text)
-    extra = replace(config.distill, teacher=str(teacher), text=file, **distill)
+    files = () if text is None else (str(text),)
+    extra = replace(config.distill, teacher=str(teacher), text=files, **distill)
     return replace(config, distill=extra)
 
 

@@ -211,7 +211,9 @@ def test_held_out_sentences_choose_and_unlabelled_text_is_distilled(
     lines = ["a warm story", "", "the town is dull\ta dull town", "long " * 40]
     text.write_text("\n".join(lines), encoding="utf-8")
     config = micro_config(held_out=0.25, epochs=1, schedule="w32a32,w1a1")
-    config = Config(config.model, train=config.train, distill=type(config.distill)(text=str(text)))
+    config = Config(
+        config.model, train=config.train, distill=type(config.distill)(text=(str(text),))
+    )
     said: list[str] = []
     inputs = prepare_inputs(config, "csv", data, None, said.append)
     assert (len(inputs.train), len(inputs.choose), len(inputs.train_and_text)) == (72, 24, 75)
@@ -227,7 +229,7 @@ def test_pairs_of_extra_text_need_a_second_token_type(data: Path, tmp_path: Path
     text = tmp_path / "pairs.txt"
     text.write_text("a warm story\ta cold one\n", encoding="utf-8")
     config = micro_config()
-    distill = replace(config.distill, text=str(text))
+    distill = replace(config.distill, text=(str(text),))
     inputs = prepare_inputs(replace(config, distill=distill), "csv", data, None, print)
     start, end = inputs.train_and_text.offsets[-2:]
     assert set(inputs.train_and_text.types[start:end].tolist()) == {0, 1}
