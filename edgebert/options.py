@@ -40,6 +40,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_running(parser, "run", "distill.text=FILE")
 
 
+def _add_chain(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME|FILE", help="such as minilm-sst2, or a YAML file")
+    add("--data", metavar="DIR", help="folder of all GLUE tasks, or of the task's files")
+    add("--out", required=True, metavar="DIR", help="folder of its runs; the same command goes on")
+    add("--device", choices=("auto", "cpu", "cuda"), help="of every training")
+    add("--max-steps", type=int, metavar="N", help="at most N optimizer steps in every stage")
+    add("--dry-run", action="store_true", help="show the commands only")
+
+
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     add = parser.add_argument
@@ -283,6 +293,12 @@ COMMANDS: tuple[_Command, ...] = (
         "distil an encoder on plain text, down to one bit, to start from with train --init",
         _add_pretrain,
         "commands:pretrain",
+    ),
+    (
+        "chain",
+        "train a model by the runs, one after another, that lead to the best one known",
+        _add_chain,
+        "chain_command:chain",
     ),
     ("eval", "score a run or an export on a task", _add_eval, "commands:evaluate"),
     ("predict", "classify a sentence or a pair", _add_predict, "commands:predict"),
