@@ -11,6 +11,7 @@ from edgebert.data import Example, TaskData
 from edgebert.data_csv import review_rows
 from edgebert.data_glue import found_tasks
 from edgebert.errors import UserError
+from edgebert.held_out import hold_out
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
 
@@ -59,17 +60,24 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
     return Text(list(kept.values()), tuple(names))
 
 
-def paired_sentences(task: str | None, data: str | Path | None, longest: int) -> list[str]:
+def paired_sentences(
+    task: str | None, data: str | Path | None, longest: int, held_out: float = 0.0
+) -> list[str]:
     """The single sentences of train sets, to make new pairs of.
 
     task, data: the task; `data` alone: every GLUE task of pairs that has a folder in it. Sentences
-    of more than `longest` words are left out, and so is what stands in a dev set of those tasks.
+    of more than `longest` words are left out, and so is what stands in a dev set of those tasks, or
+    in what `train.held_out` of that fraction keeps to choose by.
     Raises UserError where there are fewer than two.
     """
     tasks = [found for found in _tasks(task, data) if task is not None or found.pairs]
-    seen = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in _parts(e)}
+    trains, seen = [], set()
+    for t in tasks:
+        train, judges = usable(t, held_out)
+        trains += train
+        seen |= judges
     sentences = []
-    for part in (part for t in tasks for e in t.train for part in _parts(e)):
+    for part in (part for e in trains for part in _parts(e)):
         key = comparable(part)
         if key and key not in seen and len(part.split()) <= longest:
             seen.add(key)
@@ -80,6 +88,16 @@ def paired_sentences(task: str | None, data: str | Path | None, longest: int) ->
             f"of {' '.join(t.name for t in tasks) or 'tasks of pairs'}, got {len(sentences)}"
         )
     return sentences
+
+
+def usable(task: TaskData, held_out: float) -> tuple[list[Example], set[str]]:
+    """What of train may become new text, and the sentences (`comparable`) that may not.
+
+    Those are of its dev sets and of what `train.held_out` of that fraction keeps to choose by.
+    """
+    train, held = hold_out(task.train, held_out)
+    judges = [*task.dev, *task.dev_mm, *held]
+    return train, {comparable(part) for example in judges for part in _parts(example)}
 
 
 def imdb_sentences(excluded: Iterable[str] = ()) -> list[str]:

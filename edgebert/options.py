@@ -238,6 +238,14 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
     add("--min-words", type=int, metavar="N", help="with --disturbed, none shorter than that")
+    add(
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="X",
+        help="of --pairs and --disturbed, leave out what train.held_out=X keeps to choose by "
+        "(default: 0.1, as in the recipes)",
+    )
 
 
 def _add_zoo(parser: argparse.ArgumentParser) -> None:

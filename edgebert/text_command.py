@@ -40,22 +40,22 @@ def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
 
 
 def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
+    from edgebert.corpus import usable
     from edgebert.disturb import disturb_pairs, disturb_sentences
     from edgebert.tasks import load_task
 
     if options.task is None:
         raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
     task = load_task(options.task, options.data)
-    examples = [*task.dev, *task.dev_mm]
-    dev = [part for e in examples for part in (e.text, e.text_b) if part is not None]
+    examples, judges = usable(task, options.held_out)
     if not task.pairs:
         shortest = 1 if options.min_words is None else options.min_words
-        train = [example.text for example in task.train]
-        return disturb_sentences(train, options.disturbed, longest, dev, shortest)
+        train = [example.text for example in examples]
+        return disturb_sentences(train, options.disturbed, longest, judges, shortest)
     if options.min_words is not None:
         raise UserError(f"--min-words: expected a task of single sentences, got {options.task}")
-    pairs = [(example.text, example.text_b or "") for example in task.train]
-    return ["\t".join(pair) for pair in disturb_pairs(pairs, options.disturbed, longest, dev)]
+    pairs = [(example.text, example.text_b or "") for example in examples]
+    return ["\t".join(pair) for pair in disturb_pairs(pairs, options.disturbed, longest, judges)]
 
 
 def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
@@ -64,6 +64,6 @@ def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
 
     if options.data is None and options.task is None:
         raise UserError("--pairs: expected --task or --data, whose sentences to pair, got neither")
-    sentences = paired_sentences(options.task, options.data, longest)
+    sentences = paired_sentences(options.task, options.data, longest, options.held_out)
     pairs = make_pairs(sentences, options.pairs)
     return ["\t".join(" ".join(part.split()) for part in pair) for pair in pairs]

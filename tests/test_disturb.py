@@ -8,6 +8,7 @@ from edgebert.cli import main
 from edgebert.corpus import comparable
 from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
+from edgebert.held_out import hold_out
 from edgebert.tasks import load_task
 
 PAIRS = [
@@ -138,10 +139,26 @@ def test_the_command_writes_a_pair_a_line(glue: Path, tmp_path: Path) -> None:
     assert all(comparable(a) in train or comparable(b) in train for a, b in rows)
 
 
+def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
+    rows = [f"w{i}a w{i}b w{i}c,{i % 2}" for i in range(20)]
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+        rows = ["this is dev,0", "that is dev,1"]
+    out, where = tmp_path / "x.txt", ["--task", "csv", "--data", str(tmp_path)]
+    _, held = hold_out(load_task("csv", tmp_path).train, 0.3)
+    away = {word for example in held for word in example.text.split()}
+    assert len(away) == 18
+    for more, found in ((["--held-out", "0.3"], 42), ([], 54), (["--held-out", "0"], 60)):
+        assert main(["text", "--out", str(out), *where, "--disturbed", "900", *more]) == 0
+        words = set(out.read_text().split())
+        assert len(words) == found and (found != 42 or away.isdisjoint(words))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "--disturbed: expected a --task"),
+        (["--task", "cola", "--held-out", "1"], "held_out: expected a fraction from 0 to below 1"),
         (["--task", "mrpc", "--min-words", "4"], "expected a task of single sentences, got mrpc"),
         (["--task", "cola", "--pairs", "4"], "not allowed with"),
     ],

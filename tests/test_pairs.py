@@ -9,6 +9,7 @@ import pytest
 from edgebert.cli import main
 from edgebert.corpus import comparable, paired_sentences
 from edgebert.errors import UserError
+from edgebert.held_out import hold_out
 from edgebert.pairs import make_pairs, nearest
 from edgebert.tasks import load_task
 
@@ -88,12 +89,20 @@ def test_sentences_come_from_train_once_without_those_of_dev(tmp_path: Path) -> 
     assert found == ["One fish", "red fish", "blue fish swim here", "old", "new"]
 
 
+def test_sentences_of_pairs_held_out_are_left_out(glue: Path) -> None:
+    _, held = hold_out(load_task("mrpc", glue).train, 0.1)
+    keys = {comparable(part) for e in held for part in (e.text, e.text_b or "")}
+    found = set(map(comparable, paired_sentences("mrpc", glue, 60, 0.1)))
+    assert len(keys) > 500 and keys.isdisjoint(found)
+    assert len(found) < len(paired_sentences("mrpc", glue, 60)) < len(found) + len(keys) + 1
+
+
 def test_the_command_writes_a_pair_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_task(tmp_path)
     out = tmp_path / "pairs.txt"
-    task = ["--task", "csv", "--data", str(tmp_path)]
+    task = ["--task", "csv", "--data", str(tmp_path), "--held-out", "0"]
     assert main(["text", "--out", str(out), *task, "--pairs", "8", "--max-words", "4"]) == 0
     lines = out.read_text().splitlines()
     assert len(set(lines)) == 8 and all(len(line.split("\t")) == 2 for line in lines)
