@@ -61,7 +61,8 @@ of a few of them: `edgebert verify` passed before the model was added.
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
 - **Recipe**: {chain}`{command}`,
-  seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did other work too. The best step of each stage was chosen by {chosen}.{notes}
+  seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did other work too. The best
+  step of each stage was chosen by {chosen}.{notes}
 - **Data**: {data} Training starts from {start} all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. One bit costs accuracy: see the table. It has
