@@ -44,7 +44,8 @@ trained and evaluated on exactly these integers, and `edgebert verify` shows tha
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
 dev itself, which flatters. Text made of a task's own train sentences (pairs_*, pairs22*, cola150,
 sst240, sst310) held the held-out ones too, labelled by the teacher: the held-out scores of these
-runs, which pick a run for the means below, are flattered; dev is not. MB is the packed integer
+runs, and of those that go on from one, which pick a run for the means below, are flattered; dev is
+not. MB is the packed integer
 model, encoder and embeddings. Hours are optimization time, on a machine that did other work too: no
 figure of speed.
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from edgebert.checkpoint import read_record, write_record
 from edgebert.errors import UserError
 from edgebert.rundir import RunFolder, is_run
+from edgebert.text import read_yaml
 
 CHAIN_DIR = Path(__file__).parent / "chains"
 RECORD = "chain.json"  # the commands of the steps that were begun
@@ -112,10 +111,7 @@ def _read_steps(name_or_path: str, reading: tuple[Path, ...] = ()) -> list[Step]
         raise UserError(f"chain: expected one of {known}, or a YAML file, got {name_or_path!r}")
     if path in reading:
         raise UserError(f"{path}: expected another chain as base, got itself")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+    data = read_yaml(path)
     if not isinstance(data, dict) or not data.keys() <= {"base", "steps"}:
         raise UserError(f"{path}: expected steps, and a base or none, got {_brief(data)}")
     steps = _read_steps(str(data["base"]), (*reading, path)) if "base" in data else []

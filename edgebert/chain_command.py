@@ -4,12 +4,11 @@ import argparse
 import os
 import shlex
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 from edgebert.chain import read_chain, run_chain, step_command
 from edgebert.errors import UserError
-from edgebert.options import build_parser
+from edgebert.options import build_parser, function_of
 from edgebert.output import say
 
 
@@ -40,5 +39,4 @@ def chain(options: argparse.Namespace) -> int:
 
 def _run(words: list[str]) -> None:
     options = build_parser().parse_args(words)
-    module, name = options.command.split(":")
-    getattr(import_module(f"edgebert.{module}"), name)(options)
+    function_of(options)(options)

@@ -7,12 +7,10 @@ import signal
 import sys
 import threading
 import traceback
-from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 
 from edgebert.errors import UserError
-from edgebert.options import build_parser
+from edgebert.options import build_parser, function_of
 from hw.errors import HardwareFileError, ParameterError, ToolError
 from hw.pynq.edgebert_board.errors import BoardError
 
@@ -28,11 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         options = build_parser().parse_args(arguments)
-        module, name = options.command.split(":")
         with _terminated_like_interrupted():
-            # Imported only now: torch alone takes seconds.
-            command: Callable[[Namespace], int] = getattr(import_module(f"edgebert.{module}"), name)
-            return command(options)
+            return function_of(options)(options)
     except SystemExit as stop:  # --help, --version
         return stop.code if isinstance(stop.code, int) else OK
     except KeyboardInterrupt as stop:

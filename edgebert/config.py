@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from edgebert.errors import UserError
+from edgebert.text import read_yaml
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 RECIPE_DIR = Path(__file__).parent / "recipes"  # trainings of a named size for a task
@@ -280,10 +281,7 @@ def _read(name_or_path: str, reading: tuple[Path, ...] = ()) -> dict[str, Any]:
             f"--config: expected one of {sizes}, a recipe ({recipes}), or a YAML file, got "
             f"{name_or_path!r}"
         )
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a mapping of sections, got {type(data).__name__}")
     base = data.pop("base", None)

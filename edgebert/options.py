@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NoReturn, TypeAlias
 
 from edgebert import __version__
@@ -354,6 +355,15 @@ COMMANDS: tuple[_Command, ...] = (
         "zoo_commands:zoo",
     ),
 )
+
+
+def function_of(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    """The function that runs their command. Imported only now: torch alone takes seconds."""
+    module, name = options.command.split(":")
+    function: Callable[[argparse.Namespace], int] = getattr(
+        import_module(f"edgebert.{module}"), name
+    )
+    return function
 
 
 def build_parser() -> Parser:

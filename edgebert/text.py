@@ -2,6 +2,9 @@
 
 import codecs
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from edgebert.data import Example
 from edgebert.errors import UserError
@@ -42,6 +45,14 @@ def read_lines(path: Path) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return lines
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says. Raises UserError where it is none."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
 
 
 def read_sentences(path: Path) -> list[Example]:

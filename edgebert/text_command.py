@@ -16,13 +16,13 @@ def text(options: argparse.Namespace) -> int:
     if options.min_words is not None and options.disturbed is None:
         raise UserError(f"--min-words: expected --disturbed with it, got {options.min_words} alone")
     if options.pairs is not None:
-        lines, what = _pairs(options, longest), "pairs"
+        lines = _pairs(options, longest)
     elif options.disturbed is not None:
         lines = _disturbed(options, longest)
-        what = "pairs" if "\t" in lines[0] else "sentences"
     else:
-        lines, what = _sentences(options, longest), "sentences"
+        lines = _sentences(options, longest)
     write_atomic(Path(options.out), ("\n".join(lines) + "\n").encode())
+    what = "pairs" if any("\t" in line for line in lines[:1]) else "sentences"
     say(f"{options.out}: {len(lines):,} {what}")
     return 0
 
