@@ -95,17 +95,18 @@ def transposed_times_bits(rows: Tensor, bits: Tensor) -> Tensor:
 def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
     """`bits @ signs.T` exactly, float32 in and out.
 
-    bits all in {-1,+1} or all in {0,1}. int8 arithmetic by torch on GPUs and on CPUs with VNNI and
-    no tile unit, by the kernels on those with one, which count bits on other CPUs; without kernels
-    float32, which is just as exact below 2^24 (int8 products are emulated there, and slow).
+    bits all in {-1,+1} or all in {0,1}. The kernels on CPUs; without them torch, in int8 on GPUs and
+    on CPUs with VNNI, else in float32, which is just as exact below 2^24 (int8 products are emulated
+    there, and slow).
     """
     rows = bits.reshape(-1, bits.shape[-1])
     many = rows.shape[0] > FEW_ROWS
-    counted = many and native.usable(bits, signs)
+    if many and native.usable(bits, signs):
+        return native_ops.bit_matmul(bits, signs)
     aligned = many and bits.shape[-1] % 16 == 0 and signs.shape[0] % 16 == 0
-    if aligned and (bits.is_cuda or (_has_vnni() and not (counted and native.tile_unit()))):
+    if aligned and (bits.is_cuda or _has_vnni()):
         return int8_matmul(rows, signs).view(*bits.shape[:-1], signs.shape[0])
-    return native_ops.bit_matmul(bits, signs) if counted else F.linear(bits, signs)
+    return F.linear(bits, signs)
 
 
 def int8_matmul(rows: Tensor, signs: Tensor) -> Tensor:

@@ -13,12 +13,16 @@ from edgebert.model import BinaryBert
 def uses_bf16(precision: str, device: torch.device, model: BinaryBert) -> bool:
     """Whether a model runs under `autocast` at `train.precision`.
 
-    auto: on GPUs, and on CPUs with AMX, whose tiles multiply bfloat16.
+    auto: on GPUs, and on CPUs that multiply bfloat16, by AMX or by AVX-512.
     """
     if device.type != "cpu":
         return precision != "fp32" and not model.deploy
-    gains = precision == "bf16" or (precision == "auto" and torch.cpu._is_amx_tile_supported())
+    gains = precision == "bf16" or (precision == "auto" and _multiplies_bf16())
     return gains and model.bits.activation == 32
+
+
+def _multiplies_bf16() -> bool:
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(precision: str, device: torch.device, model: BinaryBert) -> torch.autocast:

@@ -116,14 +116,16 @@ def test_int8_matmul_equals_float_matmul(
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 32), (2, 3, 30), (2, 32)])
-@pytest.mark.parametrize("vnni", [False, True])
-def test_integer_matmul_is_the_same_on_either_path(
+@pytest.mark.parametrize("path", ["kernels", "int8", "float32"])
+def test_integer_matmul_is_the_same_on_every_path(
     generator: torch.Generator,
     monkeypatch: pytest.MonkeyPatch,
     shape: tuple[int, ...],
-    vnni: bool,
+    path: str,
 ) -> None:
-    monkeypatch.setattr("edgebert.integer_ops._has_vnni", lambda: vnni)
+    if path != "kernels":
+        monkeypatch.setattr("edgebert.integer_ops.native.usable", lambda *tensors: False)
+        monkeypatch.setattr("edgebert.integer_ops._has_vnni", lambda: path == "int8")
     bits, signs = bipolar(generator, *shape), bipolar(generator, 48, shape[-1])
     product = integer_matmul(bits, signs)
     expected = reference.integer_product(bits.numpy(), signs.numpy())

@@ -1,5 +1,6 @@
 """The C++ kernels against the torch operators that they replace."""
 
+import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,13 +43,18 @@ def enabled() -> Iterator[None]:
     native.enable(True)
 
 
-@pytest.fixture(params=["as compiled here", "without tiles"])
+@pytest.fixture(params=["as compiled here", "without tiles", "by tables"])
 def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Matrix products by the tile unit, where there is one, and as on other processors."""
-    if request.param == "without tiles":
-        if not native.tile_unit():
+    if request.param != "as compiled here":
+        if platform.machine() != "x86_64":
+            pytest.skip("flags of x86-64")
+        less = ("-mno-amx-int8",)
+        if request.param == "by tables":
+            less += ("-mno-avx512vpopcntdq",)
+        elif not native.tile_unit():
             pytest.skip("this processor has no tile unit: its products are tested anyway")
-        monkeypatch.setattr(native, "CHOICES", (("-march=native", "-mno-amx-int8", "-fopenmp"),))
+        monkeypatch.setattr(native, "CHOICES", (("-march=native", *less, "-fopenmp"),))
         forget_library()
         assert not native.tile_unit()
     yield

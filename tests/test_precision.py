@@ -9,17 +9,16 @@ from tests.trained import FULL, ONE, TWO, random_batch, small_config, small_mode
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-def set_amx(monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
-    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: found)
-
-
 @pytest.mark.parametrize("amx", [False, True])
-def test_on_the_cpu_only_full_precision_uses_it_and_by_itself_only_with_amx(
-    amx: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("avx512", [False, True])
+def test_on_the_cpu_only_full_precision_uses_it_and_by_itself_where_the_cpu_multiplies_it(
+    amx: bool, avx512: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_amx(monkeypatch, amx)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
     full = small_model(small_config(), FULL)
-    assert [uses_bf16(p, CPU, full) for p in ("auto", "fp32", "bf16")] == [amx, False, True]
+    by_itself = amx or avx512
+    assert [uses_bf16(p, CPU, full) for p in ("auto", "fp32", "bf16")] == [by_itself, False, True]
     for model in (small_model(small_config(), TWO), small_model(small_config(), ONE, True)):
         assert not any(uses_bf16(p, CPU, model) for p in ("auto", "fp32", "bf16"))
 
