@@ -90,7 +90,8 @@ class TrainConfig:
 
     schedule: str = "w32a32,w1a2,w1a1"
     init: str | None = None  # pre-trained start of the first stage: minilm, a folder, a hub id
-    quantized_init: str = "auto"  # start of quantized stages: auto (init's) | none | an encoder
+    # start of quantized stages: auto (init's) | none | an encoder, a run, an export, a zoo's model
+    quantized_init: str = "auto"
     epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 3})
     least_steps: Mapping[str, float] = field(default_factory=lambda: {"default": 0})
     lr: Mapping[str, float] = field(default_factory=lambda: {"default": 5e-4})

@@ -95,9 +95,9 @@ def transposed_times_bits(rows: Tensor, bits: Tensor) -> Tensor:
 def integer_matmul(bits: Tensor, signs: Tensor) -> Tensor:
     """`bits @ signs.T` exactly, float32 in and out.
 
-    bits all in {-1,+1} or all in {0,1}. The kernels on CPUs; without them torch, in int8 on GPUs and
-    on CPUs with VNNI, else in float32, which is just as exact below 2^24 (int8 products are emulated
-    there, and slow).
+    bits all in {-1,+1} or all in {0,1}. By the kernels on CPUs; without them by torch, in int8 on
+    GPUs and on CPUs with VNNI, else in float32, which is just as exact below 2^24 (int8 products
+    are emulated there, and slow).
     """
     rows = bits.reshape(-1, bits.shape[-1])
     many = rows.shape[0] > FEW_ROWS

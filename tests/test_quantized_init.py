@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,9 +13,14 @@ from edgebert.encoder_folder import FULL, EncoderFolder
 from edgebert.errors import UserError
 from edgebert.init import encoder_state
 from edgebert.pretrain import pretrain
-from edgebert.quantized_init import start_from
-from edgebert.rundir import RunFolder
+from edgebert.quantized_init import integer_file, start_from
+from edgebert.rundir import RunFolder, load_run
 from edgebert.train import train
+from edgebert.zoo import model_file, read_index
+from export.lower import lower_run, lower_tensors
+from export.package import write_export
+from hw.errors import HardwareFileError
+from hw.integer_model import load_integer_model
 from tests.micro import write_reviews
 from tests.pretraining import micro, write_teacher, write_text
 from tests.trained import ONE, small_model
@@ -200,3 +206,62 @@ def test_a_run_of_another_task_is_an_encoder_of_all_its_stages(
     assert len(found["classifier.bias"]) == 1
     # the teacher of the second run's w1a1 is its own w32a32, whose pooler w1a1 takes
     assert same(found["pooler.weight"], parameters(folder, "w32a32")["pooler.weight"])
+
+
+@pytest.fixture(scope="module")
+def exported(encoder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    done, _ = run(settings("w32a32,w1a1"), data, folder / "run", encoder)
+    loaded = load_run(done.path)
+    golden = [loaded.tokenizer.encode(text, other) for text, other in loaded.sentences]
+    write_export(folder / "export", lower_run(loaded, golden, "run"))
+    return folder / "export"
+
+
+def test_an_export_is_an_encoder_too_whose_integers_the_stage_starts_from(
+    encoder: Path, exported: Path, data: Path, tmp_path: Path
+) -> None:
+    first, _ = run(settings("w32a32"), data, tmp_path / "first", encoder)
+    folder, said = run(settings("w1a1", str(exported)), data, tmp_path / "second", first.path)
+    assert SAID in said
+    found = lower_tensors(load_run(folder.path).model)
+    for name, tensor in load_integer_model(exported / "integer.safetensors").tensors.items():
+        if not name.startswith(("classifier.", "pooler.", "golden.")):
+            assert np.array_equal(found[name], tensor), name
+
+
+def test_a_model_of_the_zoo_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = read_index()["tiny-sst2"]
+    monkeypatch.chdir(tmp_path)
+    assert integer_file("tiny-sst2") == model_file(model) and integer_file("tiny") is None
+    (tmp_path / "tiny-sst2").mkdir()  # a folder of that name comes first
+    assert integer_file("tiny-sst2") is None
+
+
+def test_an_export_that_does_not_fit_is_one_line(
+    exported: Path, data: Path, tmp_path: Path
+) -> None:
+    named = f"train.quantized_init {exported}: expected"
+    for wrong, message in (
+        (settings("w1a1", str(exported), hidden=8, vocab=60), f"{named} model.hidden = 16"),
+        (
+            settings("w1a1", str(exported), attention="sps", vocab=60),
+            f"{named} model.attention = softmax",
+        ),
+        (settings("w1a1", str(exported), vocab=60), f"{named} the run's vocabulary"),
+        (
+            settings("w1a2", str(exported), vocab=60),
+            f"{named} an encoder with a quantized stage of w1a2",
+        ),
+    ):
+        with pytest.raises(UserError) as caught:
+            run(wrong, data, tmp_path / "run", None)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    path = broken / "integer.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(HardwareFileError, match="damaged or foreign file"):
+        run(settings("w1a1", str(broken), vocab=60), data, tmp_path / "run", None)
