@@ -113,8 +113,6 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.engine not in (None, engine):
         kind = "a run" if engine == "torch" else "an export"
         raise UserError(f"--engine: expected {engine} for {kind}, got {options.engine}")
-    if engine == "ort" and options.stage:
-        raise UserError(f"--stage: expected none, since {path} is no run, got {options.stage}")
     from edgebert.scoring import open_scorer, score_task
     from edgebert.tasks import load_task
 
@@ -126,6 +124,25 @@ def evaluate(options: argparse.Namespace) -> int:
     header = ["engine", "sentences", *report["metrics"], "seconds"]
     values = [f"{value:.4f}" for value in report["metrics"].values()]
     print_table(header, [[engine, str(report["sentences"]), *values, f"{report['seconds']:.1f}"]])
+    write_json(options.json, report)
+    return 0
+
+
+def agree(options: argparse.Namespace) -> int:
+    """`edgebert agree`."""
+    from edgebert.agreement import agreement
+    from edgebert.scoring import open_scorer
+    from edgebert.text import read_sentences
+
+    text = read_sentences(Path(options.text))
+    models = [
+        open_scorer(Path(path), stage)
+        for path, stage in ((options.path, options.stage), (options.other, options.other_stage))
+    ]
+    report = agreement(*models, text, say)
+    figures = {name: value for name, value in report.items() if isinstance(value, float)}
+    values = [str(report["sentences"]), *(f"{value:.4f}" for value in figures.values())]
+    print_table(["sentences", *figures], [values])
     write_json(options.json, report)
     return 0
 

@@ -41,12 +41,12 @@ def score(task_metric: str, predictions: ArrayLike, labels: ArrayLike) -> dict[s
     if task_metric == "accuracy":
         return {"accuracy": _accuracy(x, y)}
     if task_metric == "matthews":
-        return {"matthews": _correlation(x, y)}
+        return {"matthews": correlation(x, y)}
     if task_metric == "f1_accuracy":
         f1, accuracy = _f1(x, y), _accuracy(x, y)
         return {"f1": f1, "accuracy": accuracy, "f1_accuracy": (f1 + accuracy) / 2}
     if task_metric == "pearson_spearman":
-        pearson, spearman = _correlation(x, y), _correlation(_ranks(x), _ranks(y))
+        pearson, spearman = correlation(x, y), correlation(_ranks(x), _ranks(y))
         return {
             "pearson": pearson,
             "spearman": spearman,
@@ -65,7 +65,7 @@ def _f1(x: Floats, y: Floats) -> float:
     return 2 * int(np.sum((x == 1) & (y == 1))) / marked if marked else 0.0
 
 
-def _correlation(x: Floats, y: Floats) -> float:
+def correlation(x: Floats, y: Floats) -> float:
     """Pearson's r. Of two 0/1 vectors it is Matthews' phi:
 
     cov = (TP TN - FP FN) / n^2, var x = (TP+FP)(TN+FN) / n^2, var y = (TP+FN)(TN+FP) / n^2.

@@ -97,6 +97,16 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     add("--json", metavar="FILE", help="write the result to FILE")
 
 
+def _add_agree(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", metavar="RUN_OR_EXPORT")
+    add("other", metavar="RUN_OR_EXPORT", help="what it is compared with, such as its teacher")
+    add("--text", required=True, metavar="FILE", help="a sentence a line, or a pair, a tab between")
+    add("--stage", metavar="NAME", help="of the first, where it is a run; the last one by default")
+    add("--other-stage", metavar="NAME", help="of the other, such as w32a32; the last by default")
+    add("--json", metavar="FILE", help="write the result to FILE")
+
+
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("path", metavar="RUN_OR_EXPORT")
@@ -310,6 +320,12 @@ COMMANDS: tuple[_Command, ...] = (
         "chain_command:chain",
     ),
     ("eval", "score a run or an export on a task", _add_eval, "commands:evaluate"),
+    (
+        "agree",
+        "how often two models agree on unlabelled text",
+        _add_agree,
+        "commands:agree",
+    ),
     ("predict", "classify a sentence or a pair", _add_predict, "commands:predict"),
     ("export", "write a run as an integer model", _add_export, "commands:export"),
     (

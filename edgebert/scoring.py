@@ -47,6 +47,8 @@ def open_scorer(path: Path, stage: str | None = None) -> Scorer:
     """The model of a run's stage, or of an export."""
     if is_run(path):
         return _open_run(path, stage)
+    if stage:
+        raise UserError(f"--stage: expected none, since {path} is no run, got {stage}")
     if (path / "manifest.json").is_file():
         return _open_export(path)
     what = "a folder with neither run.json nor manifest.json" if path.is_dir() else "no such folder"

@@ -81,6 +81,25 @@ def test_eval_prints_a_table_and_writes_json(
     assert results[2]["stage"] == "w32a32"
 
 
+def test_agree_compares_two_models_on_plain_text(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, file = tmp_path / "text.txt", tmp_path / "result.json"
+    text.write_text("a warm lovely film\na dull story\nthe people meet\n")
+    models = [str(base / "run"), str(base / "ex")]
+    assert main(["agree", *models, "--text", str(text), "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert (found["sentences"], found["same"], found["divergence"]) == (3, 1.0, 0.0)
+    assert found["model"]["stage"] == "w1a1" and found["other"]["file"] == "fast.onnx"
+    full = ["agree", models[0], models[0], "--text", str(text), "--other-stage", "w32a32"]
+    assert main([*full, "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert found["divergence"] > 0 and f"{found['divergence']:.4f}" in capsys.readouterr().out
+    wrong = ["agree", *models, "--text", str(text), "--other-stage", "w32a32"]
+    assert "--stage: expected none" in error_of(capsys, wrong)
+    assert "expected a readable file" in error_of(capsys, ["agree", *models, "--text", "nowhere"])
+
+
 @pytest.mark.parametrize("text", ["a warm lovely film", "", "😀 🎬", "film " * 300, "\0\t\n"])
 def test_predict_gives_a_label_and_the_same_probabilities_for_run_and_export(
     base: Path, capsys: pytest.CaptureFixture[str], text: str
