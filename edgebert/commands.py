@@ -135,11 +135,9 @@ def agree(options: argparse.Namespace) -> int:
     from edgebert.text import read_sentences
 
     text = read_sentences(Path(options.text))
-    models = [
-        open_scorer(Path(path), stage)
-        for path, stage in ((options.path, options.stage), (options.other, options.other_stage))
-    ]
-    report = agreement(*models, text, say)
+    model = open_scorer(Path(options.path), options.stage)
+    other = open_scorer(Path(options.other), options.other_stage)
+    report = agreement(model, other, text, say)
     figures = {name: value for name, value in report.items() if isinstance(value, float)}
     values = [str(report["sentences"]), *(f"{value:.4f}" for value in figures.values())]
     print_table(["sentences", *figures], [values])
