@@ -6,6 +6,7 @@ and so is what one became, for w1a1: an export, or a model of the zoo (edgebert/
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -35,6 +36,15 @@ INTEGER_MODEL = "integer.safetensors"  # of an export
 Starts = Mapping[str, Mapping[str, Tensor]]  # by the stage's name, in BinaryBert's names
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What stages start from: its sizes, its words, and its stages by name."""
+
+    model: ModelConfig
+    vocab: Sequence[str]
+    states: Starts
+
+
 def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
     """What `train.quantized_init` has for the stages of a schedule.
 
@@ -45,18 +55,16 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
     source = init if named == AUTO else named
     if source is None or source == NONE:
         return {}
-    stages = [bits for bits in parse_schedule(config.train.schedule) if bits != FULL]
+    schedule = parse_schedule(config.train.schedule)
+    stages = [bits for bits in schedule if bits != FULL]
+    path = integer_file(source) or Path(local_encoder(source))
+    if named == AUTO and is_run(path) and stages == schedule:
+        return {}  # goes on from that run's last stage
+    found = _stage_names(path)
+    ours = [bits for bits in stages if bits.name in found]
     option = "--init" if named == AUTO else "train.quantized_init"
     what = f"{option} {source}"
-    exported = integer_file(source)
-    if exported and ONE in stages and named != AUTO:
-        return {ONE.name: _lifted(exported, inputs, what)}
-    path = Path(local_encoder(source))
-    if named == AUTO and is_run(path) and len(stages) == len(parse_schedule(config.train.schedule)):
-        return {}  # goes on from that run's last stage
-    found = (ONE.name,) if exported else _stage_names(path)
-    ours = [bits for bits in stages if bits.name in found]
-    if named != AUTO and not ours:
+    if not ours and named != AUTO:
         raise UserError(
             f"{what}: expected an encoder with a quantized stage of "
             f"{config.train.schedule}, got {', '.join(found) or 'none'}; make one by edgebert "
@@ -64,19 +72,14 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
         )
     if not ours:
         return {}
-    if is_run(path):
-        run = RunFolder(path)
-        theirs, info = run.read_config(), run.read_info()
-        check_sizes(theirs.model, config.model, what)
-        states = [quantized_state(run.load_stage(bits, theirs, info)) for bits in ours]
+    if path.is_file():
+        origin = _of_export(path)
     else:
-        check_encoder(str(path), config.model, option)
-        encoder = EncoderFolder(path)
-        theirs, record = encoder.read_config(), encoder.read_info()
-        states = [encoder.load_stage(bits, record) for bits in ours]
-    vocab = init_tokenizer(str(path), inputs.tokenizer.max_tokens).vocab
-    _check(theirs.model, vocab, inputs, what)
-    return {bits.name: state for bits, state in zip(ours, states, strict=True)}
+        if is_pretraining(path):
+            check_encoder(str(path), config.model, option)
+        origin = _of_folder(path, ours, inputs.tokenizer.max_tokens)
+    _check(origin, inputs, what)
+    return origin.states
 
 
 def integer_file(source: str) -> Path | None:
@@ -91,23 +94,39 @@ def integer_file(source: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def _lifted(file: Path, inputs: Inputs, what: str) -> Mapping[str, Tensor]:
-    integers = load_integer_model(file)
-    model = lift(integers)
-    check_sizes(model.config, inputs.config.model, what)
-    vocab = integers.attachments.get("vocab.txt", b"").decode().split("\n")[:-1]
-    _check(model.config, vocab, inputs, what)
-    return quantized_state(model)
-
-
 def _stage_names(path: Path) -> tuple[str, ...]:
-    """Of a pre-training or a run; none of another folder."""
+    """Of an integer model, a pre-training or a run; none of another folder."""
+    if path.is_file():
+        return (ONE.name,)
     if is_pretraining(path):
         return tuple(EncoderFolder(path).read_info().stages)
     if is_run(path):
         schedule = RunFolder(path).read_config().train.schedule
         return tuple(bits.name for bits in parse_schedule(schedule))
     return ()
+
+
+def _of_export(file: Path) -> _Origin:
+    integers = load_integer_model(file)
+    model = lift(integers)
+    vocab = integers.attachments.get("vocab.txt", b"").decode().split("\n")[:-1]
+    return _Origin(model.config, vocab, {ONE.name: quantized_state(model)})
+
+
+def _of_folder(path: Path, stages: Sequence[Bits], max_tokens: int) -> _Origin:
+    """Of a run or a pre-training."""
+    states: dict[str, Mapping[str, Tensor]] = {}
+    if is_run(path):
+        run = RunFolder(path)
+        config, info = run.read_config(), run.read_info()
+        for bits in stages:
+            states[bits.name] = quantized_state(run.load_stage(bits, config, info))
+    else:
+        encoder = EncoderFolder(path)
+        config, record = encoder.read_config(), encoder.read_info()
+        for bits in stages:
+            states[bits.name] = encoder.load_stage(bits, record)
+    return _Origin(config.model, init_tokenizer(str(path), max_tokens).vocab, states)
 
 
 def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> None:
@@ -119,16 +138,17 @@ def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> 
     load_quantized_state(model, chosen)
 
 
-def _check(theirs: ModelConfig, vocab: Sequence[str], inputs: Inputs, what: str) -> None:
-    was, now = theirs.attention, inputs.config.model.attention
-    if was != now:
+def _check(origin: _Origin, inputs: Inputs, what: str) -> None:
+    ours = inputs.config.model
+    check_sizes(origin.model, ours, what)
+    if origin.model.attention != ours.attention:
         raise UserError(
-            f"{what}: expected model.attention = {was} as it was pre-trained with, got {now}; set "
-            f"train.quantized_init={NONE}"
+            f"{what}: expected model.attention = {origin.model.attention} as it was trained with, "
+            f"got {ours.attention}; set train.quantized_init={NONE}"
         )
     for name in ("max_tokens", "token_types"):
-        rows, needed = getattr(theirs, name), getattr(inputs.config.model, name)
+        rows, needed = getattr(origin.model, name), getattr(ours, name)
         if needed > rows:
             raise UserError(f"{what}: expected model.{name} of at most {rows}, got {needed}")
-    if list(vocab) != list(inputs.tokenizer.vocab):
+    if list(origin.vocab) != list(inputs.tokenizer.vocab):
         raise UserError(f"{what}: expected the run's vocabulary, got another one's")

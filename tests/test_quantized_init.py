@@ -162,7 +162,7 @@ def test_what_cannot_be_started_from_is_one_line(encoder: Path, data: Path, tmp_
     assert "got none; make one by edgebert pretrain" in failure(
         settings("w1a1", str(tmp_path)), encoder
     )
-    assert "expected model.attention = softmax as it was pre-trained with, got sps" in failure(
+    assert "expected model.attention = softmax as it was trained with, got sps" in failure(
         settings("w32a32,w1a1", attention="sps"), encoder
     )
     named = f"train.quantized_init {encoder}: expected"
