@@ -74,6 +74,9 @@ TEACHER_NOTE = """
 QUANTIZED_NOTE = """
   W1A1 starts from that of the run that `train.quantized_init` names, which is not part of
   edgebert."""
+LIFTED_NOTE = """
+  W1A1 starts from the integers of another model of {name} that the zoo had before, which the chain
+  replaces by the run that it was exported from."""
 PAIRED = ("mrpc", "rte", "stsb")  # tasks whose unlabelled text is pairs
 WHAT = {
     "sst2": "the sentiment of a sentence (SST-2)",
@@ -162,8 +165,11 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         text = "pairs made of sentences of GLUE train sets"
     chain = f"`edgebert chain {model.name} --data GLUE --out DIR`, whose last run was here "
     notes = TEACHER_NOTE if run.config.distill.teacher else ""
-    if is_run(Path(run.config.train.quantized_init)):
+    start = run.config.train.quantized_init
+    if is_run(Path(start)):
         notes += QUANTIZED_NOTE
+    elif start == model.name:
+        notes += LIFTED_NOTE.format(name=model.name)
     values: dict[str, Any] = vars(replace(model)) | {
         "what": WHAT[model.task],
         "version": edgebert.__version__,

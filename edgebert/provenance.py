@@ -23,8 +23,12 @@ def run_info(
     init: str | None,
     max_steps: int | None,
     earlier: Earlier | None = None,
+    quantized_init: Mapping[str, str] | None = None,
 ) -> RunInfo:
-    """What run.json says of a run that starts now. No path of this machine is in it."""
+    """What run.json says of a run that starts now. No path of this machine is in it.
+
+    quantized_init: hashes of what `train.quantized_init` names, by stage.
+    """
     local = init is not None and Path(init).is_dir()
     return RunInfo(
         task=inputs.task.name,
@@ -37,6 +41,7 @@ def run_info(
         max_steps=max_steps,
         versions=versions(),
         earlier=earlier,
+        quantized_init=dict(quantized_init or {}),
     )
 
 
@@ -56,6 +61,7 @@ def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
         ("--init", before.init, info.init),
         ("--max-steps", before.max_steps, info.max_steps),
         ("the model of --init", _start(before), _start(info)),
+        ("the model of train.quantized_init", _short(before) or _short(info), _short(info)),
         *differences(folder.read_config(), config),
         ("--data", before.data_sha256[:12], info.data_sha256[:12]),
     ]
@@ -64,6 +70,10 @@ def check_same(folder: RunFolder, config: Config, info: RunInfo) -> None:
 
 def _start(info: RunInfo) -> str | None:
     return info.earlier.checkpoint_sha256[:12] if info.earlier else None
+
+
+def _short(info: RunInfo) -> dict[str, str]:
+    return {stage: sha256[:12] for stage, sha256 in info.quantized_init.items()}
 
 
 def require_equal(pairs: Iterable[tuple[str, Any, Any]]) -> None:

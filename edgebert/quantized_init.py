@@ -5,6 +5,7 @@ stage before, which stays the teacher. A training run is such an encoder, too, w
 and so is what one became, for w1a1: an export, or a model of the zoo (edgebert/lift.py).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,33 +34,40 @@ AUTO, NONE = "auto", "none"
 ONE = Bits(1, 1)
 INTEGER_MODEL = "integer.safetensors"  # of an export
 
-Starts = Mapping[str, Mapping[str, Tensor]]  # by the stage's name, in BinaryBert's names
+
+@dataclass(frozen=True)
+class Starts:
+    """What quantized stages start from, each by its name."""
+
+    states: Mapping[str, Mapping[str, Tensor]]  # in BinaryBert's names
+    sha256: Mapping[str, str]  # of the files that they are from
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """What stages start from: its sizes, its words, and its stages by name."""
+    """A model to start from: its sizes, its words, and its stages."""
 
     model: ModelConfig
     vocab: Sequence[str]
-    states: Starts
+    starts: Starts
 
 
 def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
-    """What `train.quantized_init` has for the stages of a schedule.
+    """What `train.quantized_init` has for the stages of a schedule; empty where that is nothing.
 
     Raises UserError where it is named but has no such stage, or is of another model, and
     HardwareFileError where an export is damaged.
     """
     config, named = inputs.config, inputs.config.train.quantized_init
     source = init if named == AUTO else named
+    nothing = Starts({}, {})
     if source is None or source == NONE:
-        return {}
+        return nothing
     schedule = parse_schedule(config.train.schedule)
     stages = [bits for bits in schedule if bits != FULL]
     path = integer_file(source) or Path(local_encoder(source))
     if named == AUTO and is_run(path) and stages == schedule:
-        return {}  # goes on from that run's last stage
+        return nothing  # goes on from that run's last stage
     found = _stage_names(path)
     ours = [bits for bits in stages if bits.name in found]
     option = "--init" if named == AUTO else "train.quantized_init"
@@ -71,7 +79,7 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
             "pretrain --schedule"
         )
     if not ours:
-        return {}
+        return nothing
     if path.is_file():
         origin = _of_export(path)
     else:
@@ -79,7 +87,7 @@ def quantized_starts(inputs: Inputs, init: str | None) -> Starts:
             check_encoder(str(path), config.model, option)
         origin = _of_folder(path, ours, inputs.tokenizer.max_tokens)
     _check(origin, inputs, what)
-    return origin.states
+    return origin.starts
 
 
 def integer_file(source: str) -> Path | None:
@@ -110,23 +118,30 @@ def _of_export(file: Path) -> _Origin:
     integers = load_integer_model(file)
     model = lift(integers)
     vocab = integers.attachments.get("vocab.txt", b"").decode().split("\n")[:-1]
-    return _Origin(model.config, vocab, {ONE.name: quantized_state(model)})
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return _Origin(
+        model.config, vocab, Starts({ONE.name: quantized_state(model)}, {ONE.name: sha256})
+    )
 
 
 def _of_folder(path: Path, stages: Sequence[Bits], max_tokens: int) -> _Origin:
     """Of a run or a pre-training."""
     states: dict[str, Mapping[str, Tensor]] = {}
+    sha256: dict[str, str] = {}
     if is_run(path):
         run = RunFolder(path)
         config, info = run.read_config(), run.read_info()
         for bits in stages:
             states[bits.name] = quantized_state(run.load_stage(bits, config, info))
+            sha256[bits.name] = run.read_stage(bits).checkpoint_sha256
     else:
         encoder = EncoderFolder(path)
         config, record = encoder.read_config(), encoder.read_info()
         for bits in stages:
             states[bits.name] = encoder.load_stage(bits, record)
-    return _Origin(config.model, init_tokenizer(str(path), max_tokens).vocab, states)
+            sha256[bits.name] = record.stages[bits.name].sha256 or ""
+    vocab = init_tokenizer(str(path), max_tokens).vocab
+    return _Origin(config.model, vocab, Starts(states, sha256))
 
 
 def start_from(model: BinaryBert, state: Mapping[str, Tensor], pooler: bool) -> None:

@@ -68,6 +68,8 @@ class RunInfo:
     status: str = "running"  # running | interrupted | done
     versions: Mapping[str, str] = field(default_factory=dict)
     earlier: Earlier | None = None  # where --init is a run
+    # SHA-256 of what quantized stages started from, by stage: of its file
+    quantized_init: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:

@@ -58,11 +58,11 @@ def train(
     inputs = prepare_inputs(config, task, data, init, say)
     config = inputs.config
     start = load_start(init, inputs)
-    info = run_info(inputs, data, init, max_steps, start.record if start else None)
+    starts = quantized_starts(inputs, init)
+    info = run_info(inputs, data, init, max_steps, start.record if start else None, starts.sha256)
     name = config.distill.teacher
     teacher = None if name is None else load_teacher(name, inputs)
     first = None if resume or start else _first_model(config, inputs, init)
-    starts = quantized_starts(inputs, init)
     folder = RunFolder(out)
     if resume:
         check_same(folder, config, info)
@@ -133,8 +133,8 @@ def _run_stages(
                     context.say(context.start.describe(bits.name))
             else:
                 student = first or _first_model(config, context.inputs, init)
-            if bits.name in starts and not resumed:
-                start_from(student, starts[bits.name], pooler=teacher is None)
+            if bits.name in starts.states and not resumed:
+                start_from(student, starts.states[bits.name], pooler=teacher is None)
                 context.say(f"{bits.name} starts from the encoder's pre-trained {bits.name}")
             stage = Stage(context, index, bits, student, teacher, steps)
             stage.start(saved if index == begin else None)

@@ -18,9 +18,9 @@ from edgebert.rundir import RunFolder, load_run
 from edgebert.train import train
 from edgebert.zoo import model_file, read_index
 from export.lower import lower_run, lower_tensors
-from export.package import write_export
+from export.package import file_hash, write_export
 from hw.errors import HardwareFileError
-from hw.integer_model import load_integer_model
+from hw.integer_model import load_integer_model, save_integer_model
 from tests.micro import write_reviews
 from tests.pretraining import micro, write_teacher, write_text
 from tests.trained import ONE, small_model
@@ -224,10 +224,27 @@ def test_an_export_is_an_encoder_too_whose_integers_the_stage_starts_from(
     first, _ = run(settings("w32a32"), data, tmp_path / "first", encoder)
     folder, said = run(settings("w1a1", str(exported)), data, tmp_path / "second", first.path)
     assert SAID in said
+    file = exported / "integer.safetensors"
+    assert folder.read_info().quantized_init == {"w1a1": file_hash(file)}
     found = lower_tensors(load_run(folder.path).model)
-    for name, tensor in load_integer_model(exported / "integer.safetensors").tensors.items():
+    for name, tensor in load_integer_model(file).tensors.items():
         if not name.startswith(("classifier.", "pooler.", "golden.")):
             assert np.array_equal(found[name], tensor), name
+
+
+def test_a_run_goes_on_from_the_same_model_only(
+    encoder: Path, exported: Path, data: Path, tmp_path: Path
+) -> None:
+    first, _ = run(settings("w32a32"), data, tmp_path / "first", encoder)
+    start = tmp_path / "start"
+    shutil.copytree(exported, start)
+    config = settings("w1a1", str(start))
+    folder, _ = run(config, data, tmp_path / "second", first.path)
+    model = load_integer_model(start / "integer.safetensors")
+    model["layer.0.query.weight"][0, 0] *= -1
+    save_integer_model(start / "integer.safetensors", model)
+    with pytest.raises(UserError, match="expected the model of train"):
+        run(config, data, folder.path, first.path, resume=True)
 
 
 def test_a_model_of_the_zoo_is_found_by_its_name(
