@@ -26,6 +26,7 @@ from edgebert.model import BinaryBert
 from edgebert.optim import clip_gradients, lr_at, make_optimizer, set_lr, use_sparse_table
 from edgebert.precision import autocast, uses_bf16
 from edgebert.rundir import StageResult
+from edgebert.saturation import advice, saturation
 
 LOG_EVERY = 50  # steps
 AGREE_EVERY = 10  # steps between the processes' agreeing whether to stop
@@ -271,10 +272,24 @@ class Stage:
         bar.set_postfix(self._shown)
         key = "dev" if self.context.inputs.choose is self.context.inputs.dev else "held_out"
         self._log({key: result.metrics})
+        if self.deploy:
+            self._report_saturation()
         self.context.say(
             f"{self.bits.name}: step {self.step:,} of {self.total:,}, "
             f"{key.replace('_', ' ')} {self.metric} {value:.4f}"
         )
+
+    def _report_saturation(self) -> None:
+        """Log what saturates in a batch of middle length, and say where that is much."""
+        split = self.context.inputs.choose
+        batches = sequential_batches(split.lengths, EVAL_BATCH)
+        inputs = model_inputs(split, batches[len(batches) // 2], self._device)
+        found = saturation(self.model, inputs)
+        if found:
+            self._log({"saturated": found})
+        note = advice(found)
+        if note:
+            self.context.say(note)
 
     def evaluate(self, model: BinaryBert, split: EncodedSplit) -> Evaluation:
         """Evaluate a model; the processes share the sentences."""
