@@ -147,7 +147,7 @@ def changes(run: LoadedRun, name: str) -> list[str]:
     ours["train"]["init"] = run.info.init or NO_INIT  # --init comes before the configuration's
     ours["model"] = {key: ours["model"][key] for key in TRAINING_ONLY}
     found = []
-    for section in ("model", "train", "distill"):
+    for section in ("model", "arithmetic", "train", "distill"):
         for key, value in ours[section].items():
             if value != named[section][key] and key != "seed":
                 found.append(f"{section}.{key}={_shown(value)}".replace("'", ""))

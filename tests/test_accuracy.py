@@ -1,8 +1,11 @@
 """The accuracy table: seeds apart from recipes, and the choice by held-out sentences."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from benchmarks.accuracy import TABLE, Record, averages, choose, read_records, seeds
+from benchmarks.accuracy import TABLE, Record, averages, changes, choose, read_records, seeds
+from edgebert.config import load_config
 
 RUN = Record(
     name="a",
@@ -40,6 +43,17 @@ def test_held_out_sentences_choose_and_dev_does_not() -> None:
     assert "- tiny: integers 80.0, gap 4.0 points (a)" in averages([RUN, OTHER_SEED])
     unknown = replace(RUN, held_out=None, stages={"w32a32": 0.9, "w1a1": 0.89})
     assert choose([unknown, RUN]) is RUN
+
+
+def test_a_run_tells_what_it_sets_beside_its_recipe() -> None:
+    config = load_config(
+        "mini-sst2", ["arithmetic.fraction_bits=11", "train.lr=1e-3", "train.seed=4"]
+    )
+    run: Any = SimpleNamespace(config=config, info=SimpleNamespace(init="mini"))
+    assert changes(run, "mini-sst2") == [
+        "arithmetic.fraction_bits=11",
+        "train.lr={default: 0.001}",
+    ]
 
 
 def test_every_run_is_in_the_published_table() -> None:
