@@ -42,7 +42,8 @@ each taught by the one before. `float`: the W1A1
 model with float scales, softmax and LayerNorm; `integer`: what is deployed: the last stage is
 trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
-dev itself, which flatters. Text made of a task's own train sentences (pairs_*, pairs22*, cola150,
+dev itself, which flatters, or `last`: none, the last step was taken.
+Text made of a task's own train sentences (pairs_*, pairs22*, cola150,
 sst240, sst310) held the held-out ones too, labelled by the teacher: the held-out scores of these
 runs, and of those that go on from one, which pick a run for the means below, are flattered; dev is
 not. MB is the packed integer
@@ -71,6 +72,11 @@ class Record:
     megabytes: float
     recipe: str = ""  # --config, where that isn't `config`
     held_out: float | None = None  # metric of w1a1 on what chose it, where that isn't dev
+
+    @property
+    def chosen(self) -> str:
+        """What picked the step: held-out, dev, or last."""
+        return "last" if "train.choose=last" in self.parameters else self.chosen_by
 
     @property
     def gap(self) -> float:
@@ -204,7 +210,7 @@ def table(records: Sequence[Record]) -> str:
         figures = [teacher, middle, r.float_w1a1, r.stages["w1a1"]]
         cells = [r.name, r.config, r.task, str(r.seed)]
         cells += ["" if value is None else f"{100 * value:.1f}" for value in figures]
-        cells += [f"{r.gap:.1f}", r.chosen_by, f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
+        cells += [f"{r.gap:.1f}", r.chosen, f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
         cells.append(f"{r.recipe or r.config} {r.parameters}".strip())
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

