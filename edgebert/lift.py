@@ -51,7 +51,8 @@ def lift(integers: IntegerModel) -> BinaryBert:
     with torch.no_grad():
         lifting.embedding()
         for i, layer in enumerate(model.layers):
-            lifting.layer(f"layer.{i}", layer)  # type: ignore[arg-type]
+            residual = f"layer.{i - 1}.ffn_norm.residual" if i else "embedding.residual"
+            lifting.layer(f"layer.{i}", layer, residual)  # type: ignore[arg-type]
         lifting.head()
     return model.eval()
 
@@ -76,10 +77,12 @@ class _Lifting:
         model.token_type.weight.copy_(_tensor(t["embedding.token_type"]) * 2.0**-bits)
         self.norm("embedding.norm", model.embedding_norm)
 
-    def layer(self, name: str, layer: EncoderLayer) -> None:
+    def layer(self, name: str, layer: EncoderLayer, residual: str) -> None:
+        """residual: the name of its input."""
+        rows = self.rows(residual)
         score = self.attention(f"{name}.attention", layer)
         for part in ("query", "key", "value"):
-            self.residual_input(f"{name}.{part}", getattr(layer, part))
+            self.residual_input(f"{name}.{part}", getattr(layer, part), rows)
             self.signs(f"{name}.{part}", layer, part, None if part == "value" else score)
         context = self.margins(f"{name}.attention.context", f"{name}.output.input_threshold")
         unit = layer.context_unit().double()
@@ -89,14 +92,16 @@ class _Lifting:
         quantizer.beta.copy_((HALF - threshold) * unit)
         self.requantized(f"{name}.output", layer.output)
         self.norm(f"{name}.attention_norm", layer.attention_norm)
-        self.residual_input(f"{name}.up", layer.up)
+        self.residual_input(f"{name}.up", layer.up, self.rows(f"{name}.attention_norm.residual"))
         self.relu(f"{name}.up", layer)
         self.requantized(f"{name}.down", layer.down)
         self.norm(f"{name}.ffn_norm", layer.ffn_norm)
 
     def head(self) -> None:
         t, model, f = self.integers, self.model, self.formats.fraction_bits
-        self.residual_input("pooler", model.pooler)
+        last = f"layer.{model.config.layers - 1}.ffn_norm.residual"
+        first_tokens = np.stack([golden[last][0] for golden in self.golden])
+        self.residual_input("pooler", model.pooler, first_tokens)
         self.requantized("pooler", model.pooler)
         bits = self.formats.classifier_fraction_bits
         model.classifier.weight.copy_(_tensor(t["classifier.weight"]) * 2.0**-bits)
@@ -104,32 +109,24 @@ class _Lifting:
 
     def margins(self, values: str, threshold: str) -> Tensor:
         """(tokens, channels) of the golden sentences: how far integers lie above the threshold."""
-        rows = np.concatenate([golden[values] for golden in self.golden])
-        return _tensor(rows) - _tensor(self.integers[threshold]) + HALF
+        return _tensor(self.rows(values)) - _tensor(self.integers[threshold]) + HALF
 
-    def residual_input(self, name: str, linear: QuantizedLinear) -> None:
-        """The quantizer of a matrix whose input is the residual."""
+    def rows(self, values: str) -> NDArray[np.int64]:
+        """(tokens, channels) of all golden sentences."""
+        return np.concatenate([golden[values] for golden in self.golden])
+
+    def residual_input(
+        self, name: str, linear: QuantizedLinear, residual: NDArray[np.int64]
+    ) -> None:
+        """The quantizer of a matrix whose input is the residual, (tokens, channels)."""
         unit = 2.0**-self.formats.fraction_bits
         threshold = self.integers[f"{name}.input_threshold"]
-        rows = np.concatenate([golden[self.source(name)] for golden in self.golden])
-        if name == "pooler":
-            rows = np.stack([golden[self.source(name)][0] for golden in self.golden])
         bound = 2 ** (self.formats.word_bits - 1)
         live = np.abs(threshold) < bound  # the others never change
-        distance = np.abs(rows - threshold)[:, live] * unit
+        distance = np.abs(residual - threshold)[:, live] * unit
         alpha = float(distance.mean()) if distance.size else 1.0
         _set(linear.quantizer, alpha * TRAINED[name.rsplit(".", 1)[-1]])
         linear.quantizer.beta.copy_(-_tensor(threshold) * unit)
-
-    def source(self, name: str) -> str:
-        """The residual that a matrix reads."""
-        if name == "pooler":
-            return f"layer.{self.model.config.layers - 1}.ffn_norm.residual"
-        layer, part = name.rsplit(".", 1)
-        if part == "up":
-            return f"{layer}.attention_norm.residual"
-        index = int(layer.split(".")[1])
-        return f"layer.{index - 1}.ffn_norm.residual" if index else "embedding.residual"
 
     def signs(self, name: str, layer: EncoderLayer, part: str, alpha: float | None) -> None:
         """A projection and the signs of its output, of scale alpha where that isn't free."""

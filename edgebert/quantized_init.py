@@ -5,7 +5,6 @@ stage before, which stays the teacher. A training run is such an encoder, too, w
 and so is what one became, for w1a1: an export, or a model of the zoo (edgebert/lift.py).
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from edgebert.init import init_tokenizer, load_quantized_state, quantized_state
 from edgebert.inputs import Inputs
 from edgebert.lift import lift
 from edgebert.model import BinaryBert
-from edgebert.rundir import RunFolder, is_run
+from edgebert.rundir import RunFolder, file_sha256, is_run
 from edgebert.zoo import model_file, read_index
 from edgebert.zoo.encoders import FLOAT_TABLES, local_encoder
 from hw.integer_model import load_integer_model
@@ -118,10 +117,8 @@ def _of_export(file: Path) -> _Origin:
     integers = load_integer_model(file)
     model = lift(integers)
     vocab = integers.attachments.get("vocab.txt", b"").decode().split("\n")[:-1]
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    return _Origin(
-        model.config, vocab, Starts({ONE.name: quantized_state(model)}, {ONE.name: sha256})
-    )
+    starts = Starts({ONE.name: quantized_state(model)}, {ONE.name: file_sha256(file)})
+    return _Origin(model.config, vocab, starts)
 
 
 def _of_folder(path: Path, stages: Sequence[Bits], max_tokens: int) -> _Origin:

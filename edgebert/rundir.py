@@ -139,7 +139,7 @@ class RunFolder:
 
     def write_info(self, info: RunInfo) -> None:
         """Write run.json with the hashes of the files that never change."""
-        files = {name: _sha256(self.path / name) for name in FIXED}
+        files = {name: file_sha256(self.path / name) for name in FIXED}
         write_record(
             self.path / "run.json",
             {"format": FORMAT, **asdict(info), "labels": list(info.labels), "files": files},
@@ -155,7 +155,7 @@ class RunFolder:
                 "use the version of edgebert that wrote it"
             )
         for name, sha256 in record["files"].items():
-            if _sha256(self.path / name) != sha256:
+            if file_sha256(self.path / name) != sha256:
                 raise UserError(
                     f"{self.path / name}: expected the file that run.json names, got another "
                     "content (sha256); restore it, or train again with --force"
@@ -263,7 +263,8 @@ def check_out(out: Path, *, force: bool) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content; UserError where it can't be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

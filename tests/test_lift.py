@@ -95,9 +95,8 @@ def test_every_parameter_gets_a_gradient_and_training_changes_the_integers(atten
     config = small_config(attention)
     before = lowered(trained_model(config, ONE, True))
     model = lift(before).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1.0
-    )  # the latent weights of this model are large
+    # the latent weights of this model are large
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
     for step in range(8):
         output = model(*random_batch(step, config, [12, 9, 12, 5]))
         loss = output.logits.float().square().mean()
@@ -129,7 +128,7 @@ def test_scales_that_no_integer_tells_are_about_those_of_training() -> None:
             assert (ratio > 0.25).all() and (ratio < 4).all(), (name, ratio)
 
 
-def test_without_golden_sentences_it_is_one_line(tmp_path: Path) -> None:
+def test_without_golden_sentences_it_is_one_line() -> None:
     before = lowered(trained_model(small_config(), ONE, True))
     with pytest.raises(UserError, match="expected an integer model with golden sentences"):
         lift(replace(before, tensors=integers(before)))
