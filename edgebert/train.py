@@ -135,7 +135,7 @@ def _run_stages(
                 student = first or _first_model(config, context.inputs, init)
             if bits.name in starts.states and not resumed:
                 start_from(student, starts.states[bits.name], pooler=teacher is None)
-                context.say(f"{bits.name} starts from the encoder's pre-trained {bits.name}")
+                context.say(f"{bits.name}: its encoder starts from an earlier {bits.name}")
             stage = Stage(context, index, bits, student, teacher, steps)
             stage.start(saved if index == begin else None)
             if saved and index == begin:

@@ -25,7 +25,7 @@ from tests.micro import write_reviews
 from tests.pretraining import micro, write_teacher, write_text
 from tests.trained import ONE, small_model
 
-SAID = "w1a1 starts from the encoder's pre-trained w1a1"
+SAID = "w1a1: its encoder starts from an earlier w1a1"
 
 
 @pytest.fixture(scope="module")
