@@ -122,6 +122,7 @@ class DistillConfig:
 
     logits: float = 1.0
     hidden: float = 1.0
+    hidden_from: int = 0  # the first state that is compared: 0 the embeddings, i layer i - 1's
     hidden_part: float = 1.0  # of a stage's steps, after which hidden and attention are 0
     attention: float = 0.0
     labels: float = 0.0  # weight of the loss on the task's own labels
@@ -198,6 +199,11 @@ class Config:
                 "arithmetic.exp_bits: expected model.max_tokens * 2^exp_bits below 2^24 (float32 "
                 f"holds a row's sum exactly), got {self.model.max_tokens} * 2^"
                 f"{self.arithmetic.exp_bits}; lower one of them"
+            )
+        if not 0 <= self.distill.hidden_from <= self.model.layers:
+            raise UserError(
+                f"config distill.hidden_from: expected from 0 to model.layers "
+                f"({self.model.layers}), got {self.distill.hidden_from}"
             )
 
 

@@ -130,7 +130,10 @@ def distill_loss(
         )
     if config.hidden:
         loss = loss + config.hidden * hidden_loss(
-            student.hidden, teacher.hidden, mask, counts.tokens
+            student.hidden[config.hidden_from :],
+            teacher.hidden[config.hidden_from :],
+            mask,
+            counts.tokens,
         )
     if config.attention:
         loss = loss + config.attention * attention_loss(

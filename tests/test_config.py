@@ -95,6 +95,7 @@ def test_yaml_file_changes_its_base(tmp_path: Path) -> None:
         ("train.lr=-1", "train.lr.default: expected a positive number, got -1"),
         ("train.least_steps=-1", "train.least_steps.default: expected a number of 0 or more, got"),
         ("distill.hidden_part=2", "distill.hidden_part: expected from 0 to 1, got 2"),
+        ("distill.hidden_from=5", r"hidden_from: expected from 0 to model.layers \(4\), got 5"),
         ("distill.replace=1.5", "distill.replace: expected from 0 to 1, got 1.5"),
         ("train.lr.w3a3=1", "schedule: expected stages such as"),
         ("train=8", "train: expected a mapping, got 8"),

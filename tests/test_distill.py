@@ -114,6 +114,17 @@ def test_distill_loss_is_the_weighted_sum() -> None:
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_hidden_states_are_compared_from_the_first_that_is_asked_for() -> None:
+    s, t, labels = outputs(0), outputs(1), torch.tensor([0, 1, UNLABELLED])
+    for first in range(len(s.hidden)):
+        config = DistillConfig(logits=0.0, hidden=2.0, hidden_from=first)
+        loss = distill_loss(
+            s, t, labels, MASK, config=config, regression=False, counts=counts(labels)
+        )
+        expected = 2.0 * hidden_loss(s.hidden[first:], t.hidden[first:], MASK, 10)
+        assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
 def test_losses_of_two_halves_add_up_to_the_whole_batch() -> None:
     s, t, labels = outputs(0), outputs(1), torch.tensor([0, 1, 2])
     c = counts(labels)
