@@ -202,7 +202,7 @@ class Config:
             )
         if not 0 <= self.distill.hidden_from <= self.model.layers:
             raise UserError(
-                f"config distill.hidden_from: expected from 0 to model.layers "
+                "config distill.hidden_from: expected from 0 to model.layers "
                 f"({self.model.layers}), got {self.distill.hidden_from}"
             )
 
