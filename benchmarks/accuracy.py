@@ -43,7 +43,7 @@ model with float scales, softmax and LayerNorm; `integer`: what is deployed: the
 trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
 dev itself, which flatters, or `last`: none, the last step was taken. Text made of a task's own
-train sentences (pairs_*, pairs22*, cola150, sst310, and the sst240 of minilm-sst2-disturbed; that of
+train sentences (pairs_*, pairs22*, cola150, sst310, and sst240 of minilm-sst2-disturbed; that of
 mini's runs not) held the held-out ones too, labelled by the teacher: the held-out scores of these
 runs, and of those that go on from one, which pick a run for the means below, are flattered; dev is
 not. MB is the packed integer model, encoder and
