@@ -45,6 +45,16 @@ def test_held_out_sentences_choose_and_dev_does_not() -> None:
     assert choose([unknown, RUN]) is RUN
 
 
+def test_a_held_out_score_of_seen_sentences_gives_way_to_one_of_unseen_ones() -> None:
+    seen = replace(RUN, name="c", parameters="distill.text=own.txt", held_out=0.9)
+    seen = replace(seen, held_out_seen=True)
+    assert choose([RUN, seen]) is seen  # nothing else with text
+    unseen = replace(OTHER_SEED, parameters="distill.text=imdb.txt")
+    assert choose([unseen, seen]) is unseen
+    assert choose([RUN, unseen, seen]) is RUN
+    assert choose([replace(unseen, held_out=None), seen]) is seen
+
+
 def test_a_run_tells_what_it_sets_beside_its_recipe() -> None:
     config = load_config(
         "mini-sst2", ["arithmetic.fraction_bits=11", "train.lr=1e-3", "train.seed=4"]
