@@ -214,7 +214,8 @@ def table(records: Sequence[Record]) -> str:
         figures = [teacher, middle, r.float_w1a1, r.stages["w1a1"]]
         cells = [r.name, r.config, r.task, str(r.seed)]
         cells += ["" if value is None else f"{100 * value:.1f}" for value in figures]
-        cells += [f"{r.gap:.1f}", r.chosen + ", seen" * r.held_out_seen, f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
+        cells += [f"{r.gap:.1f}", r.chosen + ", seen" * r.held_out_seen]
+        cells += [f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
         cells.append(f"{r.recipe or r.config} {r.parameters}".strip())
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
