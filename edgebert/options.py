@@ -247,6 +247,7 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         help="instead, the task's train sentences, or one of each pair, spliced or with words left "
         "out, moved, exchanged or added",
     )
+    add("--imdb", action="store_true", help="disturb IMDB's sentences and not the task's")
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
     add("--min-words", type=int, metavar="N", help="with --disturbed, none shorter than that")
     add(

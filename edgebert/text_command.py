@@ -15,6 +15,8 @@ def text(options: argparse.Namespace) -> int:
     longest = MAX_WORDS if options.max_words is None else options.max_words
     if options.min_words is not None and options.disturbed is None:
         raise UserError(f"--min-words: expected --disturbed with it, got {options.min_words} alone")
+    if options.imdb and options.disturbed is None:
+        raise UserError("--imdb: expected --disturbed with it, got it alone")
     if options.pairs is not None:
         lines = _pairs(options, longest)
     elif options.disturbed is not None:
@@ -40,7 +42,7 @@ def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
 
 
 def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import usable
+    from edgebert.corpus import choose_sentences, imdb_sentences, usable
     from edgebert.disturb import disturb_pairs, disturb_sentences
     from edgebert.tasks import load_task
 
@@ -50,10 +52,13 @@ def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
     examples, judges = usable(task, options.held_out)
     if not task.pairs:
         shortest = 1 if options.min_words is None else options.min_words
-        train = [example.text for example in examples]
-        return disturb_sentences(train, options.disturbed, longest, judges, shortest)
-    if options.min_words is not None:
-        raise UserError(f"--min-words: expected a task of single sentences, got {options.task}")
+        texts = [example.text for example in examples]
+        if options.imdb:
+            texts = choose_sentences(imdb_sentences(judges), None, longest)
+        return disturb_sentences(texts, options.disturbed, longest, judges, shortest)
+    for option, given in (("--min-words", options.min_words is not None), ("--imdb", options.imdb)):
+        if given:
+            raise UserError(f"{option}: expected a task of single sentences, got {options.task}")
     pairs = [(example.text, example.text_b or "") for example in examples]
     return ["\t".join(pair) for pair in disturb_pairs(pairs, options.disturbed, longest, judges)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import main
-from edgebert.corpus import comparable
+from edgebert.corpus import comparable, imdb_sentences
 from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
@@ -139,6 +139,19 @@ def test_the_command_writes_a_pair_a_line(glue: Path, tmp_path: Path) -> None:
     assert all(comparable(a) in train or comparable(b) in train for a, b in rows)
 
 
+def test_the_command_disturbs_imdb_sentences(glue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cola.txt"
+    options = ["--task", "cola", "--data", str(glue), "--disturbed", "2000", "--imdb"]
+    assert main(["text", "--out", str(out), *options, "--min-words", "5", "--max-words", "9"]) == 0
+    rows = out.read_text().splitlines()
+    keys = set(map(comparable, rows))
+    assert len(keys) == 2000 and all(5 <= len(row.split()) <= 9 for row in rows)
+    sentences = imdb_sentences()
+    assert not keys & set(map(comparable, sentences))
+    words = {word for sentence in sentences for word in sentence.split()}
+    assert {word for row in rows for word in row.split()} <= words
+
+
 def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
     rows = [f"w{i}a w{i}b w{i}c,{i % 2}" for i in range(20)]
     for name in ("train", "dev"):
@@ -160,6 +173,7 @@ def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
         ([], "--disturbed: expected a --task"),
         (["--task", "cola", "--held-out", "1"], "held_out: expected a fraction from 0 to below 1"),
         (["--task", "mrpc", "--min-words", "4"], "expected a task of single sentences, got mrpc"),
+        (["--task", "mrpc", "--imdb"], "--imdb: expected a task of single sentences, got mrpc"),
         (["--task", "cola", "--pairs", "4"], "not allowed with"),
     ],
 )
@@ -171,6 +185,13 @@ def test_the_command_names_what_is_missing(
     assert main(["text", "--out", str(out), "--disturbed", "5", *where, *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_imdb_without_disturbed_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["text", "--out", str(tmp_path / "x"), "--imdb"]) == 2
+    assert "--imdb: expected --disturbed with it, got it alone" in capsys.readouterr().err
 
 
 def test_min_words_without_disturbed_is_an_error(
