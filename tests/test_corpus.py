@@ -1,10 +1,12 @@
-"""Unlabelled sentences of the IMDB reviews."""
+"""Unlabelled sentences of the IMDB reviews and of files."""
+
+from pathlib import Path
 
 import pytest
 
 from edgebert import corpus
 from edgebert.cli import main
-from edgebert.corpus import choose_sentences, comparable, imdb_sentences, split_sentences
+from edgebert.corpus import choose_sentences, comparable, source_sentences, split_sentences
 from edgebert.errors import UserError
 
 
@@ -29,8 +31,9 @@ def test_sentences_compare_by_their_letters_and_digits() -> None:
 def test_every_sentence_comes_once_and_excluded_ones_never(monkeypatch: pytest.MonkeyPatch) -> None:
     reviews = ["I liked it a lot. Not for me, sorry. Bad.", "i liked it, a lot! A new one here."]
     monkeypatch.setattr(corpus, "review_rows", lambda source: [(text, "1") for text in reviews])
-    assert imdb_sentences() == ["I liked it a lot.", "Not for me, sorry.", "A new one here."]
-    assert imdb_sentences(["not for me , sorry ."]) == ["I liked it a lot.", "A new one here."]
+    first, second, third = "I liked it a lot.", "Not for me, sorry.", "A new one here."
+    assert source_sentences("imdb") == [first, second, third]
+    assert source_sentences("imdb", ["not for me , sorry ."]) == [first, third]
 
 
 def test_the_command_writes_a_sentence_a_line(
@@ -42,6 +45,29 @@ def test_the_command_writes_a_sentence_a_line(
     assert len(lines) == len(set(lines)) > 200_000
     assert all(3 <= len(line.split()) <= 60 and "<br" not in line for line in lines)
     assert f"{len(lines):,} sentences" in capsys.readouterr().err
+
+
+def test_a_file_of_sentences_is_a_source(tmp_path: Path) -> None:
+    file = tmp_path / "own.txt"
+    file.write_text("One two three.\n\nToo short\none, TWO, three\nFour five six seven\n")
+    assert source_sentences(str(file)) == ["One two three.", "Four five six seven"]
+    assert source_sentences(str(file), longest=3) == ["One two three."]
+
+
+def test_a_file_of_pairs_is_no_source(tmp_path: Path) -> None:
+    file = tmp_path / "own.txt"
+    file.write_text("One two three.\tFour five six\n")
+    with pytest.raises(UserError, match="expected a sentence a line, got a pair"):
+        source_sentences(str(file))
+
+
+def test_the_command_takes_sentences_of_a_file(tmp_path: Path) -> None:
+    file, out = tmp_path / "own.txt", tmp_path / "text.txt"
+    file.write_text("".join(f"This is sentence {i}\n" for i in range(30)))
+    options = ["--from", str(file), "--sentences", "20"]
+    assert main(["text", "--out", str(out), *options]) == 0
+    lines = out.read_text().splitlines()
+    assert len(set(lines)) == 20 and set(lines) < set(file.read_text().splitlines())
 
 
 def test_data_without_a_task_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

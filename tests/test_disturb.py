@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import main
-from edgebert.corpus import comparable, imdb_sentences
+from edgebert.corpus import comparable, source_sentences
 from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
@@ -141,15 +141,26 @@ def test_the_command_writes_a_pair_a_line(glue: Path, tmp_path: Path) -> None:
 
 def test_the_command_disturbs_imdb_sentences(glue: Path, tmp_path: Path) -> None:
     out = tmp_path / "cola.txt"
-    options = ["--task", "cola", "--data", str(glue), "--disturbed", "2000", "--imdb"]
+    options = ["--task", "cola", "--data", str(glue), "--disturbed", "2000", "--from", "imdb"]
     assert main(["text", "--out", str(out), *options, "--min-words", "5", "--max-words", "9"]) == 0
     rows = out.read_text().splitlines()
     keys = set(map(comparable, rows))
     assert len(keys) == 2000 and all(5 <= len(row.split()) <= 9 for row in rows)
-    sentences = imdb_sentences()
+    sentences = source_sentences("imdb")
     assert not keys & set(map(comparable, sentences))
     words = {word for sentence in sentences for word in sentence.split()}
     assert {word for row in rows for word in row.split()} <= words
+
+
+def test_the_command_disturbs_one_of_two_copies_of_a_sentence(glue: Path, tmp_path: Path) -> None:
+    sentences = ["The cat sat on the mat", "A man plays the loud guitar", "Rain fell on the town"]
+    source, out = tmp_path / "own.txt", tmp_path / "pairs.txt"
+    source.write_text("\n".join(sentences))
+    options = ["--task", "stsb", "--data", str(glue), "--disturbed", "50", "--from", str(source)]
+    assert main(["text", "--out", str(out), *options]) == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert len(rows) == 50
+    assert all(a != b and (a in sentences or b in sentences) for a, b in rows)
 
 
 def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
@@ -173,7 +184,6 @@ def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
         ([], "--disturbed: expected a --task"),
         (["--task", "cola", "--held-out", "1"], "held_out: expected a fraction from 0 to below 1"),
         (["--task", "mrpc", "--min-words", "4"], "expected a task of single sentences, got mrpc"),
-        (["--task", "mrpc", "--imdb"], "--imdb: expected a task of single sentences, got mrpc"),
         (["--task", "cola", "--pairs", "4"], "not allowed with"),
     ],
 )
@@ -185,13 +195,6 @@ def test_the_command_names_what_is_missing(
     assert main(["text", "--out", str(out), "--disturbed", "5", *where, *options]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_imdb_without_disturbed_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["text", "--out", str(tmp_path / "x"), "--imdb"]) == 2
-    assert "--imdb: expected --disturbed with it, got it alone" in capsys.readouterr().err
 
 
 def test_min_words_without_disturbed_is_an_error(

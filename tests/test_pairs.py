@@ -124,3 +124,16 @@ def test_pairs_of_glue_hold_no_dev_sentence(glue: Path) -> None:
     pairs = [(e.text, e.text_b or "") for e in load_task("stsb", glue).dev]
     dev = {comparable(part) for pair in pairs for part in pair}
     assert len(sentences) > 5000 and dev.isdisjoint(map(comparable, sentences))
+
+
+def test_the_command_pairs_sentences_of_a_file_but_none_of_dev(glue: Path, tmp_path: Path) -> None:
+    dev = load_task("rte", glue).dev[0].text_b
+    assert dev
+    source, out = tmp_path / "own.txt", tmp_path / "pairs.txt"
+    source.write_text("\n".join([dev, *SENTENCES]))
+    options = ["--task", "rte", "--data", str(glue), "--pairs", "25", "--from", str(source)]
+    assert main(["text", "--out", str(out), *options]) == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert len(rows) == 25
+    known = {word for sentence in SENTENCES for word in sentence.split()}
+    assert {word for row in rows for part in row for word in part.split()} <= known
