@@ -1,8 +1,8 @@
 """Chains: the runs, one after another, that lead to a trained model, and the text they learn from.
 
-A chain is a YAML file. Each step is a command, `train` or `text`, with the name of what it writes
-instead of --out; `{NAME}` in a later one stands for that. `base` names a chain whose steps come
-first. --data is added to every step. Only steps that lead to the last one are taken.
+A chain is a YAML file. Each step is a command, `train`, `average` or `text`, with the name of what
+it writes instead of --out; `{NAME}` in a later one stands for that. `base` names a chain whose
+steps come first. --data is added to every step. Only steps that lead to the last one are taken.
 """
 
 import json
@@ -19,6 +19,7 @@ from edgebert.rundir import RunFolder, is_run
 from edgebert.text import read_yaml
 
 CHAIN_DIR = Path(__file__).parent / "chains"
+COMMANDS = ("train", "average", "text")
 RECORD = "chain.json"  # the commands of the steps that were begun
 
 _OUTPUT = re.compile(r"\{([^{}]*)\}")
@@ -137,8 +138,8 @@ def _step(path: Path, name: str, command: Any, before: Sequence[str]) -> Step:
         words = tuple(shlex.split(command)) if isinstance(command, str) else ()
     except ValueError as error:
         raise UserError(f"{where}: expected a command, got {error}") from None
-    if not words or words[0] not in ("train", "text"):
-        raise UserError(f"{where}: expected a command, train or text, got {command!r}")
+    if not words or words[0] not in COMMANDS:
+        raise UserError(f"{where}: expected a command, {', '.join(COMMANDS)}, got {command!r}")
     for option in ("--out", "--data", "--resume", "--force"):
         if option in words:
             raise UserError(f"{where}: expected no {option}, which the chain adds, got one")

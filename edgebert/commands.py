@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -90,6 +91,21 @@ def pretrain(options: argparse.Namespace) -> int:
         losses = (f"{r.losses[name]:.4f}" if name in r.losses else "" for name in names)
         rows.append([stage, str(r.step), f"{r.seconds / 3600:.2f}", *losses])
     print_table(["stage", "steps", "hours", *names], rows)
+    return 0
+
+
+def average(options: argparse.Namespace) -> int:
+    """`edgebert average`."""
+    from edgebert.average import average
+
+    scores = average(options.paths, options.data, options.out, force=options.force, say=say)
+    first, rows = scores[0], []
+    header = [*(f"held out {name}" for name in first.held_out), *(f"dev {n}" for n in first.dev)]
+    for score in scores:
+        values = (*score.held_out.values(), *score.dev.values())
+        rows.append([score.name, *(f"{value:.4f}" for value in values)])
+    print_table(["model", *header], rows)
+    write_json(options.json, {"models": [asdict(score) for score in scores]})
     return 0
 
 

@@ -88,6 +88,15 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     _add_running(parser, "pre-training", "pretrain.sentence=0")
 
 
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="RUN", help="two or more of one task and one start")
+    add("--data", metavar="DIR", help="folder of the task's files")
+    add("--out", required=True, metavar="RUN", help="folder of the mean: for train --init")
+    add("--force", action="store_true", help="replace the run in --out")
+    add("--json", metavar="FILE", help="write the scores to FILE")
+
+
 def _add_eval(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("path", metavar="RUN_OR_EXPORT")
@@ -326,6 +335,12 @@ COMMANDS: tuple[_Command, ...] = (
         "train a model by the runs, one after another, that lead to the best one known",
         _add_chain,
         "chain_command:chain",
+    ),
+    (
+        "average",
+        "write the mean of several runs' full-precision weights as one run",
+        _add_average,
+        "commands:average",
     ),
     ("eval", "score a run or an export on a task", _add_eval, "commands:evaluate"),
     (

@@ -70,6 +70,8 @@ class RunInfo:
     earlier: Earlier | None = None  # where --init is a run
     # SHA-256 of what quantized stages started from, by stage: of its file
     quantized_init: Mapping[str, str] = field(default_factory=dict)
+    # SHA-256 of the runs' w32a32 whose mean this is, by their folders' names
+    averaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
@@ -187,13 +189,13 @@ class RunFolder:
         write_record(folder / "stage.json", asdict(result))
         return result
 
-    def seconds(self) -> float:
-        """Optimization time of all stages, from the log."""
+    def seconds(self, stage: str | None = None) -> float:
+        """Optimization time of all stages, or of the named one, from the log."""
         last: dict[str, float] = {}
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             last[entry["stage"]] = entry["seconds"]
-        return sum(last.values())
+        return sum(value for name, value in last.items() if stage in (None, name))
 
     def read_stage(self, bits: Bits) -> StageResult:
         """The result of a finished stage."""

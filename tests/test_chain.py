@@ -107,8 +107,8 @@ def test_a_step_that_was_begun_otherwise_is_an_error(
         ("- train", "expected steps, and a base or none, got list"),
         ("steps: {}", "expected a command for every step, got "),
         ("stages: {a: train}", "expected steps, and a base or none, got stages"),
-        ("steps: {a: [train]}", "a: expected a command, train or text, got"),
-        ("steps: {a: export x}", "a: expected a command, train or text, got 'export x'"),
+        ("steps: {a: [train]}", "a: expected a command, train, average, text, got"),
+        ("steps: {a: export x}", "a: expected a command, train, average, text, got 'export x'"),
         ("steps: {a: train --out x}", "a: expected no --out"),
         ("steps: {a: train --force}", "a: expected no --force"),
         ("steps: {A b: train}", "A b: expected another name"),
@@ -168,3 +168,25 @@ def test_only_steps_that_lead_to_the_last_one_are_taken(tmp_path: Path) -> None:
         "  e: train --init {c}\n"
     )
     assert [step.name for step in read_chain(str(file))] == ["a", "c", "e"]
+
+
+def test_a_chain_averages_runs_and_goes_on_from_their_mean(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = f"train --config {shlex.quote(str(chain.parent / 'micro.yaml'))} --task csv"
+    chain.write_text(
+        f"base: {chain.parent / 'base.yaml'}\n"
+        "steps:\n"
+        f"  again: {task} --schedule w32a32 --seed 1\n"
+        "  mean: average {full} {again}\n"
+        f"  one-bit: {task} --schedule w1a1 --init {{mean}}\n"
+    )
+    out = chain.parent / "out"
+    assert main(arguments(chain, out, "--max-steps", "2")) == OK
+    mean, run = load_run(out / "mean"), load_run(out / "one-bit")
+    assert list(mean.info.averaged) == ["full", "again"]
+    assert run.info.earlier is not None
+    assert run.info.earlier.checkpoint_sha256 == mean.stage.checkpoint_sha256
+    capsys.readouterr()
+    assert main(arguments(chain, out, "--max-steps", "2")) == OK
+    assert capsys.readouterr().err.count("done already") == 4
