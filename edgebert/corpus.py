@@ -1,6 +1,5 @@
 """Unlabelled English sentences: IMDB reviews, WordNet, files of text, train sets of tasks."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,12 @@ from edgebert.data_csv import review_rows
 from edgebert.data_glue import found_tasks
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
+from edgebert.sentences import comparable, split_sentences
 from edgebert.tasks import load_task
 from edgebert.text import read_sentences
 from edgebert.wordnet import wordnet_sentences
 
 MIN_WORDS, MAX_WORDS = 3, 60
-
-_TAG = re.compile(r"<[^<>]*>")
-# A sentence ends at . ! or ? (with closing quotes or brackets), before a space and what begins one.
-_END = re.compile(r"""(?<=[.!?])["')\]]*\s+(?=["'(\[]*[A-Z0-9])""")
 
 
 @dataclass(frozen=True)
@@ -154,17 +150,6 @@ def choose_sentences(sentences: Sequence[str], count: int | None, longest: int) 
         )
     chosen = np.random.default_rng(0).permutation(len(found))[:count]
     return [found[i] for i in np.sort(chosen).tolist()]
-
-
-def split_sentences(text: str) -> list[str]:
-    """Sentences of a running text, without markup, their white space made single."""
-    parts = _END.split(_TAG.sub(" ", text))
-    return [sentence for part in parts if (sentence := " ".join(part.split()))]
-
-
-def comparable(sentence: str) -> str:
-    """What of a sentence stays the same however it is tokenized: lower-case letters and digits."""
-    return re.sub(r"[\W_]+", "", sentence.lower())
 
 
 def _parts(example: Example) -> list[str]:

@@ -13,8 +13,8 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from edgebert.corpus import comparable
 from edgebert.errors import UserError
+from edgebert.sentences import comparable
 
 SPLICED = 0.5  # part of the sentences
 MOST_CHANGES = 3  # in one of the others
