@@ -77,6 +77,8 @@ QUANTIZED_NOTE = """
 LIFTED_NOTE = """
   W1A1 starts from the integers of the {name} that the zoo had before; the chain starts it from
   the run that those came from."""
+AVERAGED_NOTE = """
+  Full precision is the mean of the weights of {count} runs, by `edgebert average`."""
 CHOSEN = {
     "held-out": "The best step of each stage was chosen by sentences held out from train.",
     "dev": "The best step of each stage was chosen by dev itself, which flatters a little.",
@@ -179,6 +181,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
         notes += QUANTIZED_NOTE
     elif origin == model.name:
         notes += LIFTED_NOTE.format(name=model.name)
+    if run.info.earlier is not None:
+        teacher = load_run(path.parent / str(run.info.init))
+        if teacher.info.averaged:
+            notes += AVERAGED_NOTE.format(count=len(teacher.info.averaged))
     values: dict[str, Any] = vars(replace(model)) | {
         "what": WHAT[model.task],
         "version": edgebert.__version__,
