@@ -75,8 +75,11 @@ def average(
         raise UserError(f"--data {data}: expected the labels of {first.path}, got others")
     mean = BinaryBert(config.model, config.arithmetic, first.info.outputs, FULL, False)
     mean.load_state_dict(mean_state([run.model.state_dict() for run in runs]))
-    scores = [_score(run.path.name, run.model, inputs) for run in runs]
-    scores.append(_score("mean", mean.eval(), inputs))
+    models = [(run.path.name, run.model) for run in runs] + [("mean", mean.eval())]
+    scores = []
+    for number, (name, model) in enumerate(models, 1):
+        say(f"scoring model {number} of {len(models)}, {name}")
+        scores.append(_score(name, model, inputs))
     _write(out, runs, mean, scores[-1], inputs, data)
     return scores
 
