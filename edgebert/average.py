@@ -19,7 +19,7 @@ from edgebert.checkpoint import new_folder
 from edgebert.config import TRAINING_ONLY, parse_schedule
 from edgebert.encoder_folder import FULL
 from edgebert.errors import UserError
-from edgebert.evaluate import compute_logits, summarize
+from edgebert.evaluate import evaluate
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.model import BinaryBert
 from edgebert.provenance import run_info, some_sentences
@@ -147,7 +147,7 @@ def _kind(run: LoadedRun) -> list[tuple[str, Any]]:
 def _score(name: str, model: BinaryBert, inputs: Inputs) -> Scores:
     def metrics(split: EncodedSplit) -> dict[str, float]:
         task = inputs.task
-        return summarize(compute_logits(model, split), split, task.metric, task.regression).metrics
+        return evaluate(model, split, task.metric, task.regression).metrics
 
     held_out = {} if inputs.choose is inputs.dev else metrics(inputs.choose)
     return Scores(name, held_out, metrics(inputs.dev))

@@ -35,7 +35,7 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
     What stands in a dev set of those tasks is left out, whatever it comes from.
     """
     tasks = _tasks(task, data)
-    dev = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in _parts(e)}
+    dev = {comparable(part) for t in tasks for e in [*t.dev, *t.dev_mm] for part in e.parts}
     examples = [Example(e.text, e.text_b) for t in tasks for e in t.train]
     names = [t.name for t in tasks]
     if files:
@@ -46,7 +46,7 @@ def read_text(files: Sequence[str | Path], task: str | None, data: str | Path | 
         names.append("imdb")
     kept: dict[tuple[str, ...], Example] = {}
     for example in examples:
-        keys = tuple(comparable(part) for part in _parts(example))
+        keys = tuple(comparable(part) for part in example.parts)
         if any(keys) and dev.isdisjoint(keys):
             kept.setdefault(keys, example)
     if not kept:
@@ -78,7 +78,7 @@ def paired_sentences(
         trains += train
         seen |= judges
     if source is None:
-        parts = [part for e in trains for part in _parts(e)]
+        parts = [part for e in trains for part in e.parts]
         sentences = _once(parts, seen, 1, longest)
         where = f"the train sets of {' '.join(t.name for t in tasks) or 'tasks of pairs'}"
     else:
@@ -99,7 +99,7 @@ def usable(task: TaskData, held_out: float) -> tuple[list[Example], set[str]]:
     """
     train, held = hold_out(task.train, held_out)
     judges = [*task.dev, *task.dev_mm, *held]
-    return train, {comparable(part) for example in judges for part in _parts(example)}
+    return train, {comparable(part) for example in judges for part in example.parts}
 
 
 def source_sentences(
@@ -150,10 +150,6 @@ def choose_sentences(sentences: Sequence[str], count: int | None, longest: int) 
         )
     chosen = np.random.default_rng(0).permutation(len(found))[:count]
     return [found[i] for i in np.sort(chosen).tolist()]
-
-
-def _parts(example: Example) -> list[str]:
-    return [example.text] if example.text_b is None else [example.text, example.text_b]
 
 
 def _tasks(task: str | None, data: str | Path | None) -> list[TaskData]:

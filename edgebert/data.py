@@ -14,6 +14,11 @@ class Example:
     text_b: str | None = None
     label: int | float | None = None
 
+    @property
+    def parts(self) -> list[str]:
+        """The sentence, or both of the pair."""
+        return [self.text] if self.text_b is None else [self.text, self.text_b]
+
 
 @dataclass(frozen=True)
 class TaskData:

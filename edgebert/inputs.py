@@ -111,7 +111,7 @@ def _tokenizer(config: Config, examples: list[Example], init: str | None) -> Tok
         return Tokenizer(teacher.vocab, length)
     if config.model.vocab == BERT_VOCAB:
         return Tokenizer.load_minilm(length)
-    texts = (text for e in examples for text in (e.text, e.text_b) if text is not None)
+    texts = (text for e in examples for text in e.parts)
     return Tokenizer.train(texts, config.model.vocab, length)
 
 

@@ -288,7 +288,8 @@ def _add_zoo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", required=True, help="reviews, csv or a GLUE task such as sst2")
+    names = "reviews, imdb, csv or a GLUE task such as sst2"
+    parser.add_argument("--task", required=True, help=names)
     parser.add_argument("--data", metavar="DIR", help="folder of the task's files")
 
 

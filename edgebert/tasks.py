@@ -54,5 +54,4 @@ def _dev_sentences(glue: Path) -> list[str]:
             "out, got none; without --data it leaves out none"
         )
     tasks = [data_glue.load_folder(name, glue) for name in names]
-    examples = [example for task in tasks for example in (*task.dev, *task.dev_mm)]
-    return [part for e in examples for part in (e.text, e.text_b) if part is not None]
+    return [part for t in tasks for e in (*t.dev, *t.dev_mm) for part in e.parts]

@@ -42,8 +42,12 @@ def test_a_review_gives_its_first_and_last_passage(monkeypatch: pytest.MonkeyPat
     ]  # fmt: skip
 
 
-def test_no_passage_of_dev_is_in_train() -> None:
-    task = load_task("imdb")
+@pytest.fixture(scope="module")
+def task() -> TaskData:
+    return load_task("imdb")
+
+
+def test_no_passage_of_dev_is_in_train(task: TaskData) -> None:
     assert (len(task.train), len(task.dev)) == (45982, 1923)
     assert task == load_imdb() and task.labels == ("negative", "positive")
     dev = {comparable(example.text) for example in task.dev}
@@ -52,11 +56,10 @@ def test_no_passage_of_dev_is_in_train() -> None:
     assert all(SHORTEST <= len(e.text.split()) <= LONGEST for e in task.train + task.dev)
 
 
-def test_sentences_of_a_glue_dev_set_are_left_out(tmp_path: Path) -> None:
+def test_sentences_of_a_glue_dev_set_are_left_out(task: TaskData, tmp_path: Path) -> None:
     def passages_of(task: TaskData) -> set[str]:
         return {comparable(example.text) for example in task.train + task.dev}
 
-    task = load_task("imdb")
     single = next(e.text for e in task.dev if len(split_sentences(e.text)) == 1)
     assert comparable(single) in passages_of(task)
     folder = tmp_path / "SST-2"

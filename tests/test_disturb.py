@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import main
-from edgebert.corpus import comparable, source_sentences
+from edgebert.corpus import source_sentences
 from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
+from edgebert.sentences import comparable
 from edgebert.tasks import load_task
 
 PAIRS = [

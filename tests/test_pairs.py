@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import main
-from edgebert.corpus import comparable, paired_sentences
+from edgebert.corpus import paired_sentences
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
 from edgebert.pairs import make_pairs, nearest
+from edgebert.sentences import comparable
 from edgebert.tasks import load_task
 
 SENTENCES = [
