@@ -20,6 +20,7 @@ from typing import Any
 from edgebert.batches import encode_split
 from edgebert.commands import NO_INIT
 from edgebert.config import (
+    BINARY_ONLY,
     RECIPE_DIR,
     TRAINING_ONLY,
     Bits,
@@ -54,6 +55,7 @@ of speed.
 
 Measured; made by `python -m benchmarks.accuracy` from the runs' own files.
 """
+UNNAMED = (*TRAINING_ONLY, *BINARY_ONLY)  # what may differ in a model of a named size
 CONFIGS = ("tiny", "mini", "small", "minilm", "base")
 
 
@@ -133,7 +135,7 @@ def config_name(run: LoadedRun) -> str:
     m = run.config.model
     for name in CONFIGS:
         named = load_config(name).model
-        if replace(m, **{key: getattr(named, key) for key in TRAINING_ONLY}) == named:
+        if replace(m, **{key: getattr(named, key) for key in UNNAMED}) == named:
             return name
     return f"L{m.layers}H{m.hidden}A{m.heads}F{m.ffn}"
 
@@ -155,7 +157,7 @@ def changes(run: LoadedRun, name: str) -> list[str]:
     """What the run's training changes in a configuration, as key=value."""
     named, ours = to_dict(load_config(name)), to_dict(run.config)
     ours["train"]["init"] = run.info.init or NO_INIT  # --init comes before the configuration's
-    ours["model"] = {key: ours["model"][key] for key in TRAINING_ONLY}
+    ours["model"] = {key: ours["model"][key] for key in UNNAMED}
     found = []
     for section in ("model", "arithmetic", "train", "distill"):
         for key, value in ours[section].items():

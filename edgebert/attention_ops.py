@@ -7,6 +7,31 @@ from torch import Tensor
 
 from edgebert import native, native_ops
 from edgebert.config import ArithmeticConfig
+from edgebert.folding import relative_bias
+
+
+class _RelativeBias(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, head_width: int) -> Tensor:
+        return relative_bias(x, head_width).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def relative_scores(x: Tensor, tokens: int, head_width: int) -> Tensor:
+    """What distances add to integer scores: (heads, tokens, tokens), query i and key j.
+
+    Twice `clip(round(x D), -D, D)`, at place `clip(j - i, -R, R) + R`; x (heads, 2 R + 1).
+    Gradient: straight through, by the match, which is a D-th of it: the few parameters are sums
+    over all pairs of tokens, and would make up most of the norm that gradients are clipped by.
+    """
+    reach = x.shape[1] // 2
+    places = torch.arange(tokens, device=x.device)
+    offsets = (places[None, :] - places[:, None]).clamp_(-reach, reach) + reach
+    matches: Tensor = _RelativeBias.apply(x, head_width)  # type: ignore[no-untyped-call]
+    return 2 * matches[:, offsets]
 
 
 class _ScoreThreshold(torch.autograd.Function):
@@ -89,9 +114,9 @@ def _softmax_forward(
     scores: Tensor, table: Tensor, share: Tensor, keys: Tensor, probability_bits: int
 ) -> tuple[Tensor, Tensor]:
     """Bits and probabilities."""
-    low = -float(table.numel() - 1)
-    largest = scores.masked_fill(~keys, low).amax(-1, keepdim=True)
-    depth = (largest - scores).mul_(0.5).clamp_(0, table.numel() - 1)  # clamp: padded keys
+    largest = scores.masked_fill(~keys, -torch.inf).amax(-1, keepdim=True)
+    # clamp: padded keys, and those that a bias has put further away than the table goes
+    depth = (largest - scores).mul_(0.5).clamp_(0, table.numel() - 1)
     e = table[depth.to(torch.int32)].mul_(keys)
     total = e.sum(-1, keepdim=True)  # below 2^24: exact
     bound = torch.floor(share.view(-1, 1, 1) * total.double() * 2.0**-probability_bits) + 1
@@ -110,6 +135,8 @@ def softmax_threshold(
     formats: ArithmeticConfig,
 ) -> Tensor:
     """Attention bits {0,1} of `softmax`: 1 iff `e_ij * 2^k > share_h * sum_j e_ij`.
+
+    A score further from the largest than the table goes has its last entry.
 
     Gradient: that of softmax(scale * scores) followed by the elastic {0,1} quantizer. Shapes:
     scores (batch, heads, tokens, tokens), keys (batch, 1, 1, tokens) bool.

@@ -19,6 +19,7 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 RECIPE_DIR = Path(__file__).parent / "recipes"  # trainings of a named size for a task
 PRETRAIN_LOSSES = ("relations", "hidden", "embedding", "sentence")
 TRAINING_ONLY = ("dropout", "sign_gradient")  # of ModelConfig: no property of the trained model
+BINARY_ONLY = ("relative_positions",)  # of ModelConfig: other stages than w1a1 don't have it
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ModelConfig:
     vocab: int = 30522
     token_types: int = 2
     attention: str = "softmax"  # softmax (BiT) | sps (threshold per head, COBRA)
+    relative_positions: int = 0  # in w1a1: distances up to R each have a bias per head; 0: none
     activation: str = "gelu"  # of full-precision stages; quantized stages use ReLU
     layer_norm_eps: float = 1e-12
     dropout: float = 0.1  # in full-precision stages only
@@ -54,6 +56,11 @@ class ModelConfig:
         for name in ("layers", "hidden", "heads", "ffn", "max_tokens", "vocab", "token_types"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.relative_positions < self.max_tokens:
+            raise UserError(
+                "model.relative_positions: expected 0 or more, below model.max_tokens "
+                f"({self.max_tokens}), got {self.relative_positions}"
+            )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from edgebert.integer_ops import (
     Accumulator,
     integer_layer_norm,
     on_grid,
+    relative_scores,
     requantize,
     saturating_add,
     sign_matmul,
@@ -85,6 +86,9 @@ class _Forward:
             for part in ("query", "key", "value")
         )
         scores = q @ k.transpose(-1, -2)
+        if layer.relative_bias is not None:
+            width = layer.config.head_width
+            scores = scores + relative_scores(layer.relative_bias, x.shape[1], width)
         self.record(f"{name}.attention.scores", scores)
         scale = layer.score_scale(q.numel())
         p = self.probabilities(f"{name}.attention", layer, scores, scale)

@@ -9,7 +9,7 @@ task.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgebert.config import TRAINING_ONLY, parse_schedule
+from edgebert.config import BINARY_ONLY, TRAINING_ONLY, parse_schedule
 from edgebert.encoder_folder import FULL
 from edgebert.errors import UserError
 from edgebert.inputs import Inputs
@@ -49,9 +49,10 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
     if parse_schedule(ours.train.schedule)[0] == FULL:
         return None
     info, config = folder.read_info(), folder.read_config()
-    sizes = {f"model.{name}": value for name, value in asdict(config.model).items()}
-    for name in TRAINING_ONLY:
-        del sizes[f"model.{name}"]
+    done, first = parse_schedule(config.train.schedule), parse_schedule(ours.train.schedule)[0]
+    at = done.index(first) if first in done else len(done) - 1
+    free = TRAINING_ONLY if done[at].binary else (*TRAINING_ONLY, *BINARY_ONLY)
+    sizes = {f"model.{k}": v for k, v in asdict(config.model).items() if k not in free}
     for what, theirs, here in (
         *(
             (key, value, getattr(ours.model, key.removeprefix("model.")))
@@ -65,7 +66,6 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
                 "choose the same --config and --task, another --init, or a schedule that begins "
                 "with w32a32, which takes its encoder alone"
             )
-    done = parse_schedule(config.train.schedule)
     stages = {bits.name: folder.read_stage(bits) for bits in done}
     before = info.earlier.stages if info.earlier else {}
     seconds = info.earlier.seconds if info.earlier else 0.0
@@ -74,8 +74,6 @@ def load_start(init: str | None, inputs: Inputs) -> Start | None:
         stages={**before, **{name: result.metrics for name, result in stages.items()}},
         seconds=round(seconds + folder.seconds(), 3),
     )
-    first = parse_schedule(ours.train.schedule)[0]
-    at = done.index(first) if first in done else len(done) - 1
     model = folder.load_stage(done[at], ours, info)
     before_it = first in done and at > 0
     teacher = folder.load_stage(done[at - 1], ours, info) if before_it else model

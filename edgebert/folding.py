@@ -64,6 +64,11 @@ def power_of_two(exponent: Tensor) -> Tensor:
     return ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
 
 
+def relative_bias(x: Tensor, head_width: int) -> Tensor:
+    """`clip(round(x D), -D, D)`: matches of query and key that a distance counts for."""
+    return to_grid(x * head_width, 0).clamp(-head_width, head_width)
+
+
 def exp_table(score_scale: Tensor, head_width: int, exp_bits: int) -> Tensor:
     """E[d] = round(2^exp_bits * exp(-2 d c)) for d = 0 ... head_width."""
     steps = torch.arange(head_width + 1, dtype=torch.float64, device=score_scale.device)
@@ -162,9 +167,13 @@ def _fold_attention(folded: Folded, model: "BinaryBert", layer: "EncoderLayer", 
     t, c, a = folded.tensors, model.config, model.arithmetic
     q = layer.quantizer("probability")
     alpha, beta = scale(q).flatten(), q.beta.flatten()
+    reach = c.head_width
+    if layer.relative_bias is not None:
+        t[f"{name}.relative_bias"] = relative_bias(layer.relative_bias, c.head_width)
+        reach *= 3  # matches and bias, each of up to D
     if c.attention == "sps":
         t[f"{name}.score_threshold"] = binary_threshold(
-            layer.score_scale(), beta, alpha, None, c.head_width
+            layer.score_scale(), beta, alpha, None, reach
         )
     else:
         t[f"{name}.exp_table"] = exp_table(layer.score_scale(), c.head_width, a.exp_bits)

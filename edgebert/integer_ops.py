@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgebert import native, native_ops
-from edgebert.attention_ops import softmax_threshold, threshold_scores
+from edgebert.attention_ops import relative_scores, softmax_threshold, threshold_scores
 from edgebert.config import ArithmeticConfig
 from edgebert.norm_ops import integer_layer_norm
 from edgebert.quantizers import sign_slope
@@ -26,6 +26,7 @@ __all__ = [
     "integer_layer_norm",
     "integer_matmul",
     "on_grid",
+    "relative_scores",
     "requantize",
     "saturate",
     "saturating_add",

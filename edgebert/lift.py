@@ -171,6 +171,9 @@ class _Lifting:
     def attention(self, name: str, layer: EncoderLayer) -> float:
         """The quantizer of probabilities; the scale of Q's signs and of K's."""
         c, probability = self.model.config, layer.quantizer("probability")
+        if layer.relative_bias is not None:
+            bias = _tensor(self.integers[f"{name}.relative_bias"])
+            layer.relative_bias.copy_(bias / c.head_width)
         scores = [golden[f"{name}.scores"] for golden in self.golden]
         if c.attention == "sps":
             scale = 1.0  # no integer tells it
@@ -211,7 +214,8 @@ def _score_scale(table: NDArray[np.int64]) -> float:
 
 def _softmax(scores: NDArray[np.int64], table: NDArray[np.int64]) -> Values:
     """Probabilities of (heads, tokens, tokens) scores, by the table of docs/arithmetic.md."""
-    powers = table[(scores.max(-1, keepdims=True) - scores) // 2].astype(np.float64)
+    difference = (scores.max(-1, keepdims=True) - scores) // 2
+    powers = table[np.minimum(difference, len(table) - 1)].astype(np.float64)
     result: Values = powers / powers.sum(-1, keepdims=True)
     return result
 

@@ -12,6 +12,7 @@ from edgebert import elastic_ops
 from edgebert.config import ArithmeticConfig, Bits, ModelConfig
 from edgebert.deploy import deploy_forward
 from edgebert.folding import Folded, fold
+from edgebert.integer_ops import relative_scores
 from edgebert.quantizers import BinaryWeight, ElasticQuantizer, binary_rows, elastic
 
 INIT_STD = 0.02  # of BERT's normal initialisation
@@ -99,6 +100,10 @@ class EncoderLayer(nn.Module):
         self.query_act = QuantizedActivation(a, True, (h,), (), triangle)
         self.key_act = QuantizedActivation(a, True, (h,), (), triangle)
         self.value_act = QuantizedActivation(a, True, (h,), (), triangle)
+        biases = (c.heads, 2 * c.relative_positions + 1)  # in parts of D matches, D a head's width
+        self.relative_bias = (
+            nn.Parameter(torch.zeros(biases)) if bits.binary and c.relative_positions else None
+        )
         per_head = (c.heads, 1, 1)
         self.probability_act = QuantizedActivation(a, False, per_head, per_head)
         self.output = QuantizedLinear(h, h, bits, triangle=triangle)
@@ -143,6 +148,9 @@ class EncoderLayer(nn.Module):
         k = self.split_heads(self.key_act(self.key(x)))
         v = self.split_heads(self.value_act(self.value(x)))
         scores = (q @ k.transpose(-1, -2)) * self.config.head_width**-0.5
+        if self.relative_bias is not None:
+            bias = relative_scores(self.relative_bias, x.shape[1], self.config.head_width)
+            scores = scores + self.score_scale() * bias
         p = scores if self.sps else scores.masked_fill(~keys, float("-inf")).softmax(-1)
         p = self.probability_act(p) * keys
         context = (p @ v).transpose(1, 2).flatten(2)

@@ -91,7 +91,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> TableAdamW:
     for name, parameter in model.named_parameters():
         if name.endswith((".alpha", ".beta")):
             scales.append(parameter)
-        elif parameter.ndim >= 2:
+        elif parameter.ndim >= 2 and not name.endswith(".relative_bias"):
             matrices.append(parameter)
         else:
             vectors.append(parameter)

@@ -158,6 +158,12 @@ def _check(origin: _Origin, inputs: Inputs, what: str) -> None:
             f"{what}: expected model.attention = {origin.model.attention} as it was trained with, "
             f"got {ours.attention}; set train.quantized_init={NONE}"
         )
+    reach = origin.model.relative_positions
+    if reach not in (0, ours.relative_positions):
+        raise UserError(
+            f"{what}: expected model.relative_positions = {reach} as it was trained with, "
+            f"got {ours.relative_positions}; set model.relative_positions={reach}"
+        )
     for name in ("max_tokens", "token_types"):
         rows, needed = getattr(origin.model, name), getattr(ours, name)
         if needed > rows:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 from hw.errors import HardwareFileError
@@ -25,6 +25,7 @@ class Dimensions:
     vocab: int
     token_types: int
     attention: str  # softmax | sps
+    relative_positions: int = 0  # R: of the relative position bias of scores; 0: none
 
     @property
     def head_width(self) -> int:
@@ -53,12 +54,18 @@ T = TypeVar("T", Dimensions, Formats)
 def dimensions(config: Mapping[str, Any]) -> Dimensions:
     """Read the section `model`; an unusable one raises HardwareFileError."""
     sizes = _section(Dimensions, config, "model")
-    numbers = [value for value in vars(sizes).values() if isinstance(value, int)]
+    sized = {name: value for name, value in vars(sizes).items() if name != "relative_positions"}
+    numbers = [value for value in sized.values() if isinstance(value, int)]
     if min(numbers) < 1 or sizes.hidden % sizes.heads:
         raise HardwareFileError(f"model: expected sizes that make a BERT, got {sizes}")
     if sizes.attention not in ("softmax", "sps"):
         raise HardwareFileError(
             f"model.attention: expected softmax or sps, got {sizes.attention!r}"
+        )
+    if not 0 <= sizes.relative_positions < sizes.max_tokens:
+        raise HardwareFileError(
+            "model.relative_positions: expected 0 or more, below max_tokens "
+            f"({sizes.max_tokens}), got {sizes.relative_positions}"
         )
     return sizes
 
@@ -77,7 +84,8 @@ def _section(cls: type[T], config: Mapping[str, Any], name: str) -> T:
     data = config.get(name)
     values: dict[str, Any] = {}
     for item in fields(cls):
-        value = data.get(item.name) if isinstance(data, Mapping) else None
+        default = None if item.default is MISSING else item.default
+        value = data.get(item.name, default) if isinstance(data, Mapping) else None
         if not isinstance(value, item.type if isinstance(item.type, type) else object):
             raise HardwareFileError(
                 f"configuration of the model: expected {name}.{item.name}, got {value!r}"
@@ -125,6 +133,8 @@ def _layer_shapes(d: Dimensions) -> dict[str, tuple[Shape, bool]]:
         shapes[f"{matrix}.input_threshold"] = ((h,), False)
         shapes[f"{matrix}.weight"] = ((h, h), True)
         shapes[f"{matrix}.threshold"] = ((h,), False)
+    if d.relative_positions:
+        shapes["attention.relative_bias"] = ((d.heads, 2 * d.relative_positions + 1), False)
     if d.attention == "softmax":
         shapes["attention.exp_table"] = ((width + 1,), False)
         shapes["attention.probability_threshold"] = ((d.heads,), False)
@@ -155,11 +165,13 @@ def value_range(config: Mapping[str, Any], name: str) -> Range:
     """Smallest and largest value that a tensor other than a binary matrix may hold."""
     d, f = dimensions(config), formats(config)
     half = 1 << (f.word_bits - 1)
+    reach = d.head_width * (3 if d.relative_positions else 1)  # of scores
     patterns: tuple[tuple[str, Range], ...] = (
         (r".*output\.input_threshold", (-d.max_tokens, d.max_tokens + 1)),
         (r".*input_threshold", (-half, half)),
         (r".*probability_threshold", (-1, 1 << f.probability_bits)),
-        (r".*score_threshold", (-d.head_width, d.head_width + 1)),
+        (r".*relative_bias", (-d.head_width, d.head_width)),
+        (r".*score_threshold", (-reach, reach + 1)),
         (r".*\.threshold", (-d.hidden, d.hidden + 1)),
         (r".*exp_table", (0, 1 << f.exp_bits)),
         (r".*multiplier", (-(1 << f.multiplier_bits), 1 << f.multiplier_bits)),

@@ -164,16 +164,28 @@ def merge_heads(x: Tensor) -> Tensor:
     return merged
 
 
+def relative_bias(bias: Tensor, tokens: int) -> Integers:
+    """The bias of every query and key: `bias[h, clip(j - i, -R, R) + R]`, (A, N, N).
+
+    bias: (A, 2 R + 1), in matches of query and key bits, that is in twos of a score.
+    """
+    reach = bias.shape[1] // 2
+    places = np.arange(tokens)
+    offsets = np.clip(places[None, :] - places[:, None], -reach, reach)
+    return np.asarray(bias[:, offsets + reach], dtype=np.int64)
+
+
 def softmax_probabilities(
     scores: Integers, exp_table: Tensor, threshold: Tensor, probability_bits: int
 ) -> Integers:
     """BiT's attention: 1 where a key's share of its row's softmax exceeds a threshold.
 
-    `p_ij = 1 iff E[(m_i - s_ij) / 2] * 2^k > T_h * S_i`, strict, with m the maximum of the
-    row and S the sum of its exponentials.
+    `p_ij = 1 iff E[min((m_i - s_ij) / 2, D)] * 2^k > T_h * S_i`, strict, with m the maximum of
+    the row and S the sum of its exponentials.
 
     Args:
-        scores: (A, N, N) in [-D, D], all of the parity of D.
+        scores: (A, N, N), all of the parity of D, in [-D, D], or with a relative position bias in
+            [-3 D, 3 D], where differences of D matches and more are alike.
         exp_table: E, (D + 1,).
         threshold: T, (A,) in [-1, 2^k].
         probability_bits: k.
@@ -182,7 +194,7 @@ def softmax_probabilities(
         (A, N, N) of {0, 1}.
     """
     difference = (scores.max(axis=-1, keepdims=True) - scores) // 2
-    exponential = exp_table[difference]
+    exponential = exp_table[np.minimum(difference, len(exp_table) - 1)]
     row_sum = exponential.sum(axis=-1, keepdims=True)
     limit = threshold[:, None, None] * row_sum
     return np.asarray(exponential << probability_bits > limit, dtype=np.int64)
@@ -239,6 +251,9 @@ def _attention(model: IntegerModel, layer: str, values: dict[str, Integers]) -> 
     outputs = [values[f"{layer}.{name}.output"] for name in ("query", "key", "value")]
     query, key, value = (split_heads(output, d.heads) for output in outputs)
     scores = query @ key.transpose(0, 2, 1)
+    if d.relative_positions:
+        bias = model[f"{layer}.attention.relative_bias"]
+        scores = scores + 2 * relative_bias(bias, scores.shape[-1])
     if d.attention == "softmax":
         table = model[f"{layer}.attention.exp_table"]
         threshold = model[f"{layer}.attention.probability_threshold"]

@@ -39,6 +39,7 @@ def random_integer_model(
     token_types: int = 2,
     arithmetic: Mapping[str, int] | None = None,
     golden: int = 3,
+    relative_positions: int = 0,
 ) -> IntegerModel:
     """A model of random tensors that looks like a trained one.
 
@@ -55,6 +56,7 @@ def random_integer_model(
             "vocab": vocab,
             "token_types": token_types,
             "attention": attention,
+            "relative_positions": relative_positions,
             "activation": "gelu",
             "layer_norm_eps": 1e-12,
             "dropout": 0.1,
@@ -170,6 +172,16 @@ def _layer(rng: np.random.Generator, d: Dimensions, f: Formats) -> Tensors:
 
 
 def _attention(rng: np.random.Generator, d: Dimensions, f: Formats) -> Tensors:
+    tensors = _probabilities(rng, d, f)
+    if d.relative_positions:
+        bias = _normal(rng, (d.heads, 2 * d.relative_positions + 1), 0.3 * d.head_width)
+        bias[0, 0], bias[-1, -1] = -d.head_width, d.head_width
+        bias = np.clip(bias, -d.head_width, d.head_width)
+        tensors = {"attention.relative_bias": bias} | tensors
+    return tensors
+
+
+def _probabilities(rng: np.random.Generator, d: Dimensions, f: Formats) -> Tensors:
     if d.attention == "sps":
         scores = _normal(rng, (d.heads,), 1.0, 0.5 * np.sqrt(d.head_width))
         return {"attention.score_threshold": np.clip(scores, -d.head_width, d.head_width + 1)}

@@ -103,6 +103,8 @@ def test_yaml_file_changes_its_base(tmp_path: Path) -> None:
         ("model.attention=softmx", "did you mean softmax"),
         ("model.hidden=130", r"multiple of model.heads \(4\), got 130"),
         ("model.layers=0", "model.layers: expected at least 1, got 0"),
+        ("model.relative_positions=-1", "relative_positions: expected 0 or more, .*, got -1"),
+        ("model.relative_positions=128", r"below model.max_tokens \(128\), got 128"),
         ("arithmetic.rsqrt_index_bits=9", "expected an even number from 4 to 16, got 9"),
         ("arithmetic.word_bits=12", r"expected more than fraction_bits \(12\)"),
         ("train.batch_size", "--set: expected section.key=value, got 'train.batch_size'"),

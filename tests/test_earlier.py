@@ -92,12 +92,24 @@ def test_a_run_may_go_on_with_another_gradient_of_signs(
     assert sha256(rest) != sha256(whole)
 
 
-def test_the_accuracy_table_names_what_only_training_sees_as_a_change(whole: Path) -> None:
+def test_only_a_binary_stage_has_relative_positions(
+    data: Path, first: Path, whole: Path, tmp_path: Path
+) -> None:
+    rest = run(data, tmp_path / "rest", settings(REST, relative_positions=2), init=str(first))
+    assert sha256(rest, "w1a2") == sha256(whole, "w1a2")
+    biases = [n for n in load_run(rest).model.state_dict() if n.endswith("relative_bias")]
+    assert len(biases) == load_run(rest).config.model.layers
+    with pytest.raises(UserError, match=r"expected model\.relative_positions = 2 as it was"):
+        run(data, tmp_path / "more", settings("w1a1"), init=str(rest))
+
+
+def test_the_accuracy_table_names_what_is_no_size_as_a_change(whole: Path) -> None:
     tiny = load_config("tiny")
-    config = replace(tiny, model=replace(tiny.model, sign_gradient="triangle", dropout=0.2))
-    run = replace(load_run(whole), config=config)
+    model = replace(tiny.model, sign_gradient="triangle", dropout=0.2, relative_positions=4)
+    run = replace(load_run(whole), config=replace(tiny, model=model))
     assert config_name(run) == "tiny"
-    assert {"model.sign_gradient=triangle", "model.dropout=0.2"} <= set(changes(run, "tiny"))
+    expected = {"model.sign_gradient=triangle", "model.dropout=0.2", "model.relative_positions=4"}
+    assert expected <= set(changes(run, "tiny"))
 
 
 def test_the_accuracy_table_counts_the_stages_and_hours_before(

@@ -27,9 +27,12 @@ LENGTHS = [12, 1, 5, 11, 2, 12]  # max_tokens is 12
 
 SIZES: dict[str, dict[str, int]] = {
     "odd": {},
-    "one head, one layer": {"layers": 1, "hidden": 9, "heads": 1, "ffn": 7, "token_types": 1},
+    "one head, one layer": {
+        **{"layers": 1, "hidden": 9, "heads": 1, "ffn": 7},
+        **{"token_types": 1, "relative_positions": 11},
+    },
     # takes the int8 matmul where there are no kernels
-    "aligned": {"hidden": 32, "heads": 4, "ffn": 64},
+    "aligned": {"hidden": 32, "heads": 4, "ffn": 64, "relative_positions": 2},
     "wide heads": {"hidden": 48, "heads": 2, "ffn": 20, "token_types": 3, "vocab": 300},
 }
 FORMATS: dict[str, dict[str, int]] = {

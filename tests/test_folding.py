@@ -201,9 +201,11 @@ def weight_scale(linear: torch.nn.Module) -> Tensor:
     return linear.weight.detach().double().abs().mean().float()  # type: ignore[union-attr,operator]
 
 
-@pytest.fixture(scope="module", params=["softmax", "sps"])
+@pytest.fixture(scope="module", params=[("softmax", 0), ("sps", 0), ("softmax", 2), ("sps", 2)])
 def model(request: pytest.FixtureRequest) -> BinaryBert:
-    return trained_model(small_config(request.param), ONE, deploy=True, steps=2)
+    attention, reach = request.param
+    config = small_config(attention, relative_positions=reach)
+    return trained_model(config, ONE, deploy=True, steps=2)
 
 
 def test_every_threshold_of_a_model_decides_as_its_parameters(model: BinaryBert) -> None:
@@ -250,8 +252,13 @@ def test_attention_of_a_model_folds_as_its_parameters(model: BinaryBert) -> None
         scale = float(q * k * c.head_width**-0.5)
         quantizer = layer.quantizer("probability")
         alpha, beta = numbers(alpha_of(quantizer)).ravel(), numbers(quantizer.beta).ravel()
+        if c.relative_positions:
+            bias = np.rint(numbers(layer.relative_bias) * c.head_width)
+            bias = bias.clip(-c.head_width, c.head_width)
+            assert bias.any() and (t[f"{name}.relative_bias"].numpy() == bias).all()
         if c.attention == "sps":
-            s = np.arange(-c.head_width, c.head_width + 1)[:, None]
+            most = c.head_width * (3 if c.relative_positions else 1)
+            s = np.arange(-most, most + 1)[:, None]
             bits = s >= t[f"{name}.score_threshold"].numpy()
             assert (bits == (scale * s + beta > alpha / 2)).all()
             assert f"{name}.exp_table" not in t

@@ -38,6 +38,18 @@ def test_a_model_survives_its_file(tmp_path: Path, attention: str, labels: int) 
     assert model_bytes(loaded) == path.read_bytes()
 
 
+def test_a_model_from_before_relative_positions_has_none(tmp_path: Path) -> None:
+    model = random_integer_model()
+    del model.config["model"]["relative_positions"]
+    save_integer_model(tmp_path / "old", model)
+    assert load_integer_model(tmp_path / "old").dimensions.relative_positions == 0
+    biased = random_integer_model(relative_positions=3)
+    assert {"layer.0.attention.relative_bias"} <= set(expected_shapes(biased.config))
+    biased["layer.0.attention.relative_bias"][0, 0] = biased.dimensions.head_width + 1
+    with pytest.raises(HardwareFileError, match="relative_bias"):
+        save_integer_model(tmp_path / "wrong", biased)
+
+
 def test_bits_are_packed_first_column_lowest() -> None:
     signs = np.array([[1, -1, -1, -1, -1, -1, -1, -1, 1, 1]], dtype=np.int8)
     packed = pack_bits(signs)
@@ -122,6 +134,9 @@ def test_an_unusable_configuration_is_refused(tmp_path: Path) -> None:
     for section, key, value in [
         ("model", "heads", 5),
         ("model", "attention", "linear"),
+        ("model", "relative_positions", -1),
+        ("model", "relative_positions", 16),
+        ("model", "relative_positions", None),
         ("model", "hidden", "32"),
         ("arithmetic", "rsqrt_index_bits", 9),
         ("arithmetic", "word_bits", None),

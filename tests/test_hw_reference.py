@@ -147,11 +147,16 @@ def plain_attention(model: IntegerModel, layer: int, values: dict) -> dict:
     q, k, v = (values[f"{name}.{matrix}.output"] for matrix in ("query", "key", "value"))
     n, width = len(q), d.head_width
     scores, bits = np.zeros((d.heads, n, n), int), np.zeros((d.heads, n, n), int)
+    reach = d.relative_positions
     context = np.zeros((n, d.hidden), int)
     for h in range(d.heads):
         channels = range(h * width, (h + 1) * width)
         for i in range(n):
             row = [sum(int(q[i, c]) * int(k[j, c]) for c in channels) for j in range(n)]
+            if reach:
+                bias = model[f"{name}.attention.relative_bias"][h]
+                places = [min(max(j - i, -reach), reach) + reach for j in range(n)]
+                row = [s + 2 * int(bias[place]) for s, place in zip(row, places, strict=True)]
             for j in range(n):
                 scores[h, i, j] = row[j]
                 bits[h, i, j] = plain_probability(model, name, h, row, j)
@@ -164,7 +169,8 @@ def plain_probability(model: IntegerModel, name: str, h: int, row: list[int], j:
     if model.dimensions.attention == "sps":
         return int(row[j] >= model[f"{name}.attention.score_threshold"][h])
     table = model[f"{name}.attention.exp_table"]
-    exponentials = [int(table[(max(row) - s) // 2]) for s in row]
+    furthest = model.dimensions.head_width
+    exponentials = [int(table[min((max(row) - s) // 2, furthest)]) for s in row]
     threshold = int(model[f"{name}.attention.probability_threshold"][h])
     limit = threshold * sum(exponentials) // 2**model.formats.probability_bits
     return int(exponentials[j] >= limit + 1)
@@ -172,8 +178,10 @@ def plain_probability(model: IntegerModel, name: str, h: int, row: list[int], j:
 
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
 @pytest.mark.parametrize("tokens", [1, 2, 7, 16])
-def test_attention_is_its_plain_loop(attention: str, tokens: int) -> None:
-    model = random_integer_model(seed=tokens, attention=attention, hidden=24, heads=3)
+@pytest.mark.parametrize("reach", [0, 1, 4])
+def test_attention_is_its_plain_loop(attention: str, tokens: int, reach: int) -> None:
+    sizes = {"hidden": 24, "heads": 3, "relative_positions": reach}
+    model = random_integer_model(tokens, attention=attention, **sizes)
     (sentence,) = random_sentences(tokens, model, [tokens])
     values = run(model, *sentence)
     for layer in range(2):
@@ -190,6 +198,16 @@ def test_probability_is_strict_at_its_tie() -> None:
         assert (result == bit).all()
     alone = softmax_probabilities(scores[:, :1, :1], table, np.array([65536]), 16)
     assert (alone == 0).all()  # 2^k is never, even for a share of 1
+
+
+def test_scores_further_apart_than_the_table_goes_count_as_its_end() -> None:
+    """With a bias, scores of 4 channels differ by up to 3 * 4 matches."""
+    table = np.array([4096, 1000, 100, 10, 1])
+    scores = np.array([[[12, 10, 4, 2, -12]]])  # 0, 1, 4, 5 and 12 matches less than the largest
+    total = 4096 + 1000 + 1 + 1 + 1
+    for threshold, bits in [((1 << 16) // total - 1, [1, 1, 1, 1, 1]), (13, [1, 1, 0, 0, 0])]:
+        found = softmax_probabilities(scores, table, np.array([threshold]), 16)
+        assert found.tolist() == [[bits]]
 
 
 def test_requantize_rounds_half_up() -> None:

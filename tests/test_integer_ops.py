@@ -25,6 +25,7 @@ from edgebert.integer_ops import (
     integer_layer_norm,
     integer_matmul,
     on_grid,
+    relative_scores,
     requantize,
     saturate,
     sign_matmul,
@@ -262,6 +263,53 @@ def test_softmax_threshold_has_the_references_bits(generator: torch.Generator) -
             assert not bits[row, :, :, length:].any()
             if always_never:
                 assert expected[0].all() and expected[1].all() and not expected[2].any()
+
+
+def relative_parameters(generator: torch.Generator) -> Tensor:
+    """Of a bias up to two tokens on either side, some of it beyond what is clipped."""
+    x = torch.randn(HEADS, 5, generator=generator)
+    x[0, :2] = torch.tensor([1.4, -1.7])
+    return leaf(x)
+
+
+def test_relative_scores_are_twice_the_references_bias(generator: torch.Generator) -> None:
+    x = relative_parameters(generator)
+    bias = np.clip(np.rint(x.detach().numpy().astype(np.float64) * HEAD_WIDTH), -8, 8)
+    for tokens in (1, 2, 9):
+        found = relative_scores(x, tokens, HEAD_WIDTH)
+        expected = 2 * reference.relative_bias(bias.astype(np.int64), tokens)
+        assert (found.detach().numpy() == expected).all()
+    grad = torch.randn(found.shape, generator=generator)
+    found.backward(grad)
+    for place in range(-2, 3):  # straight through, by the match
+        far = abs(place) == 2
+        pairs = [(i, j) for i in range(9) for j in range(9)]
+        same = [(i, j) for i, j in pairs if j - i == place or (far and (j - i) * place > 4)]
+        total = 2 * sum(grad[:, i, j] for i, j in same)
+        torch.testing.assert_close(x.grad[:, place + 2], total)
+
+
+def test_softmax_threshold_of_biased_scores_is_the_references(generator: torch.Generator) -> None:
+    """The bias puts keys further from the largest score than the table goes, and all of a row
+    below the least score without it."""
+    inputs = softmax_inputs(generator, FORMATS)
+    inputs["share"] = torch.tensor([300.0, 9000.0, 0.0], dtype=torch.float64)
+    x = relative_parameters(generator)
+    with torch.no_grad():
+        x[1] = -1.0
+        biased = inputs["scores"] + relative_scores(x, max(LENGTHS), HEAD_WIDTH)
+    assert (biased.amax(-1) - biased.amin(-1) > 2 * HEAD_WIDTH).any()
+    assert (biased[:, 1] < -HEAD_WIDTH).any()
+    for row, length in enumerate(LENGTHS):
+        inputs["scores"] = biased[row : row + 1]
+        inputs["keys"] = keys_of([length, max(LENGTHS)])[:1]
+        bits = softmax_threshold(**inputs, formats=FORMATS).detach()[0, :, :length]
+        alone, table, share = (
+            t.detach().numpy().astype(np.int64)
+            for t in (biased[row, :, :length, :length], inputs["table"], inputs["share"])
+        )
+        expected = reference.softmax_probabilities(alone, table, share, 16)
+        assert (bits[..., :length].numpy() == expected).all() and not bits[..., length:].any()
 
 
 def test_softmax_threshold_ignores_the_scores_of_masked_keys(generator: torch.Generator) -> None:

@@ -28,7 +28,7 @@ Tensors = dict[str, NDArray[Any]]
 SIZES: list[dict[str, int]] = [
     {},
     {"layers": 1, "hidden": 9, "heads": 1, "ffn": 7, "token_types": 1},
-    {"hidden": 32, "heads": 4, "ffn": 64},
+    {"hidden": 32, "heads": 4, "ffn": 64, "relative_positions": 3},
 ]
 FORMATS = [
     ArithmeticConfig(),
@@ -92,7 +92,7 @@ def test_it_computes_what_the_reference_does() -> None:
 
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
 def test_every_parameter_gets_a_gradient_and_training_changes_the_integers(attention: str) -> None:
-    config = small_config(attention)
+    config = small_config(attention, relative_positions=3)
     before = lowered(trained_model(config, ONE, True))
     model = lift(before).train()
     # the latent weights of this model are large

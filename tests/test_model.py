@@ -21,6 +21,7 @@ from tests.trained import (
 
 STAGES = [(FULL, False), (TWO, False), (ONE, False), (ONE, True)]
 each_attention = pytest.mark.parametrize("attention", ["softmax", "sps"])
+each_reach = pytest.mark.parametrize("reach", [0, 2])  # of a relative position bias
 each_stage = pytest.mark.parametrize(("bits", "deploy"), STAGES)
 
 
@@ -90,8 +91,9 @@ def test_a_full_precision_teacher_hands_over_all_it_has() -> None:
 
 @each_attention
 @each_stage
-def test_padding_changes_nothing(bits: Bits, deploy: bool, attention: str) -> None:
-    config = small_config(attention)
+@each_reach
+def test_padding_changes_nothing(bits: Bits, deploy: bool, attention: str, reach: int) -> None:
+    config = small_config(attention, relative_positions=reach)
     model = trained_model(config, bits, deploy, steps=1)
     lengths = [9, 1, 4, 8]
     ids, types, mask = random_batch(3, config, lengths, pad=3)

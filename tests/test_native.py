@@ -203,8 +203,12 @@ def test_binary_rows() -> None:
 
 @pytest.mark.parametrize("gradient", ["clip", "triangle"])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_a_training_step_is_the_same_on_either_path(attention: str, gradient: str) -> None:
-    config = replace(small_config(attention), sign_gradient=gradient)
+@pytest.mark.parametrize("reach", [0, 2])  # of a relative position bias
+def test_a_training_step_is_the_same_on_either_path(
+    attention: str, gradient: str, reach: int
+) -> None:
+    config = small_config(attention, relative_positions=reach)
+    config = replace(config, sign_gradient=gradient)
     model = trained_model(config, ONE, deploy=True).train()
     batch = random_batch(3, config, [9, 4, 7], pad=2)
     gradients = []

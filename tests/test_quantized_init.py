@@ -232,6 +232,29 @@ def test_an_export_is_an_encoder_too_whose_integers_the_stage_starts_from(
             assert np.array_equal(found[name], tensor), name
 
 
+def test_a_start_without_relative_positions_gets_a_bias_of_nothing_and_one_with_keeps_it(
+    encoder: Path, exported: Path, data: Path, tmp_path: Path
+) -> None:
+    start = load_integer_model(exported / "integer.safetensors")
+    first, _ = run(settings("w32a32"), data, tmp_path / "first", encoder)
+    config = settings("w1a1", str(exported), relative_positions=3)
+    folder, _ = run(config, data, tmp_path / "second", first.path)
+    found = lower_tensors(load_run(folder.path).model)
+    for name, tensor in found.items():
+        if name.endswith("relative_bias"):
+            assert tensor.shape == (start.dimensions.heads, 7) and not tensor.any()
+        elif not name.startswith(("classifier.", "pooler.")):
+            assert np.array_equal(tensor, start[name]), name
+    other = settings("w1a1", str(folder.path), relative_positions=2)
+    with pytest.raises(UserError, match=r"expected model\.relative_positions = 3 as it was"):
+        run(other, data, tmp_path / "third", first.path)
+    again = settings("w1a1", str(folder.path), relative_positions=3)
+    kept = parameters(run(again, data, tmp_path / "fourth", first.path)[0], "w1a1")
+    for name, tensor in parameters(folder, "w1a1").items():
+        if not name.startswith(("classifier.", "pooler.")):
+            assert same(kept[name], tensor), name
+
+
 def test_a_run_goes_on_from_the_same_model_only(
     encoder: Path, exported: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,8 @@ def trained_model(
                 parameter.add_(0.01 * noise)
             elif name.endswith((".beta", ".bias")):
                 parameter.add_(0.1 * noise)
+            elif name.endswith(".relative_bias"):
+                parameter.add_(0.4 * noise)
     return model
 
 

@@ -14,14 +14,14 @@ KERNEL void softmax_forward(const float* scores, const float* table, int64_t dep
         for (int64_t row = plane * tokens; row < (plane + 1) * tokens; row++) {
             const float* s = scores + row * tokens;
             float *e = p + row * tokens, *out = bits + row * tokens;
-            float largest = -static_cast<float>(deepest);
+            float largest = std::numeric_limits<float>::lowest();
             for (int64_t j = 0; j < tokens; j++)
                 largest = real[j] && s[j] > largest ? s[j] : largest;
             float total = 0;  // of integers below 2^24: exact in any order
 #pragma omp simd reduction(+ : total)
             for (int64_t j = 0; j < tokens; j++) {
                 int depth = static_cast<int>((largest - s[j]) * 0.5f);
-                depth = std::min(std::max(depth, 0), deepest);  // padded keys may lie outside
+                depth = std::min(std::max(depth, 0), deepest);  // padded and biased ones may lie outside
                 e[j] = real[j] ? table[depth] : 0.0f;
                 total += e[j];
             }
