@@ -28,7 +28,7 @@ from export.fast_ops import FAST_DOMAIN
 from export.onnx_graph import Graph
 from export.onnx_ops import MICROSOFT_DOMAIN
 from hw.integer_model import IntegerModel
-from hw.layout import label_count
+from hw.layout import Dimensions, label_count
 
 
 def build_fast(model: IntegerModel) -> onnx.ModelProto:
@@ -79,8 +79,9 @@ def _embedding(graph: Graph, model: IntegerModel) -> str:
 def _self_attention(graph: Graph, model: IntegerModel, layer: str, rows: str) -> str:
     """A layer up to its first LayerNorm."""
     d = model.dimensions
-    body = Graph("SelfAttention" if d.attention == "softmax" else "PolarizedSelfAttention")
-    mask, count = _mask(body, d.head_width)
+    kind = "SelfAttention" if d.attention == "softmax" else "PolarizedSelfAttention"
+    body = Graph(f"Relative{kind}" if d.relative_positions else kind)
+    mask, count = _mask(body, _farthest(d))
     context = _attention(body, model, layer, rows, mask, count)
     bits = _bits(body, model, context, f"{layer}.output.input_threshold")
     _residual_norm(body, model, rows, bits, f"{layer}.output", f"{layer}.attention_norm")
@@ -88,9 +89,9 @@ def _self_attention(graph: Graph, model: IntegerModel, layer: str, rows: str) ->
     for matrix in ("query", "key", "value"):
         parameters += _threshold_parameters(body, model, f"{layer}.{matrix}")
     name = f"{layer}.attention"
-    for kind in ("probability_threshold", "exp_table", "score_threshold"):
-        if f"{name}.{kind}" in model.tensors:
-            parameters.append(_integers(body, model, f"{name}.{kind}"))
+    for table in ("relative_bias", "probability_threshold", "exp_table", "score_threshold"):
+        if f"{name}.{table}" in model.tensors:
+            parameters.append(_integers(body, model, f"{name}.{table}"))
     parameters.append(f"{layer}.output.input_threshold")
     parameters += _residual_parameters(body, model, f"{layer}.output", f"{layer}.attention_norm")
     return graph.fuse(body, FAST_DOMAIN, [rows, "attention_mask"], parameters)
@@ -150,11 +151,16 @@ def _residual_parameters(graph: Graph, model: IntegerModel, matrix: str, norm: s
     return [*_scale_parameters(graph, model, matrix), *_norm_parameters(graph, model, norm)]
 
 
-def _mask(graph: Graph, width: int) -> tuple[str, str]:
-    """What is added to half scores, 0 or -(2D + 1), and the number of kept keys.
+def _farthest(d: Dimensions) -> int:
+    """The largest half difference of two scores: D, or 3 D with a bias."""
+    return d.head_width * (3 if d.relative_positions else 1)
 
-    With it a padded key's half difference from its row's maximum exceeds D, where the table of
-    exponentials holds nothing.
+
+def _mask(graph: Graph, farthest: int) -> tuple[str, str]:
+    """What is added to half scores, 0 or -(2 farthest + 1), and the number of kept keys.
+
+    With it a padded key's half difference from its row's maximum exceeds the farthest, where the
+    table of exponentials holds nothing.
     """
     axes = graph.constant("axes_heads", [1, 2], np.int64)
     mask = graph.op("Cast", ["attention_mask"], "mask.float", to=TensorProto.FLOAT)
@@ -162,7 +168,7 @@ def _mask(graph: Graph, width: int) -> tuple[str, str]:
     last = graph.constant("axis_last", [-1], np.int64)
     count = graph.op("ReduceSum", [mask, last], "mask.count")
     count = graph.op("Cast", [count], "mask.count_double", to=TensorProto.DOUBLE)
-    far = graph.constant("mask.far", float(2 * width + 1))
+    far = graph.constant("mask.far", float(2 * farthest + 1))
     mask = graph.op("Sub", [mask, graph.constant("one", 1.0)], "mask.minus_one")
     return graph.op("Mul", [mask, far], "mask.added"), count
 
@@ -247,6 +253,9 @@ def _attention(
     name = f"{layer}.attention"
     key = graph.op("Transpose", [key], f"{name}.key_transposed", perm=[0, 1, 3, 2])
     half_scores = graph.op("MatMul", [query, key], f"{name}.half_scores")
+    if d.relative_positions:
+        halves = graph.constant(f"{name}.relative_bias", model[f"{name}.relative_bias"] / 2)
+        half_scores = graph.op("RelativeBias", [half_scores, halves], f"{name}.biased")
     half_scores = graph.op("Add", [half_scores, mask], f"{name}.masked")
     if d.attention == "sps":
         limit = model[f"{name}.score_threshold"][:, None, None] / 2
@@ -266,12 +275,15 @@ def _softmax(
 ) -> tuple[str, str]:
     """Exponentials plus 1, and the least of them that gives a 1 in each row.
 
+    What a bias puts further away than D has the exponential of D.
     A padded key has 0 instead, and the limit is at least 1: so it never gives a 1, and the
     exponentials of the row sum up to the table's sum minus the number of kept keys.
     """
-    width = model.dimensions.head_width
-    table = np.zeros(3 * width + 2)
-    table[: width + 1] = model[f"{name}.exp_table"] + 1
+    farthest = _farthest(model.dimensions)
+    exponentials = model[f"{name}.exp_table"]
+    table = np.zeros(3 * farthest + 2)
+    table[: farthest + 1] = exponentials[-1] + 1
+    table[: len(exponentials)] = exponentials + 1
     maximum = graph.op("ReduceMax", [half_scores], f"{name}.maximum", axes=[-1])
     distance = graph.op("Sub", [maximum, half_scores], f"{name}.distance")
     index = graph.op("Cast", [distance], f"{name}.index", to=TensorProto.INT32)

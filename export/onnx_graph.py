@@ -125,7 +125,8 @@ class Graph:
         )
         for name, data_type in self.data_types.items():
             graph.quantization_annotation.append(_annotation(name, data_type))
-        used = sorted({node.op_type for node in self.nodes} & set(BODIES))
+        nodes = [*self.nodes, *(node for f in self.functions.values() for node in f.node)]
+        used = sorted({node.op_type for node in nodes} & set(BODIES))
         inside = [opset.domain for f in self.functions.values() for opset in f.opset_import]
         domains = sorted({*inside, *(node.domain for node in self.nodes)} - {""})
         imports = [helper.make_opsetid("", OPSET)]

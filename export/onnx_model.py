@@ -131,7 +131,13 @@ def _attention(graph: Graph, model: IntegerModel, layer: str, residual: str) -> 
         heads[name] = graph.op("Transpose", [bits], f"{matrix}.heads_first", perm=order)
     square = (BATCH, d.heads, TOKENS, TOKENS)
     name = f"{layer}.attention"
-    scores = graph.op("MatMul", [heads["query"], heads["key"]], f"{name}.scores")
+    scores, operands = f"{name}.scores", [heads["query"], heads["key"]]
+    if d.relative_positions:
+        products = graph.describe(graph.op("MatMul", operands, f"{name}.products"), square)
+        bias = graph.constant(f"{name}.relative_bias", model[f"{name}.relative_bias"])
+        graph.op("RelativeBias", [products, bias], scores)
+    else:
+        graph.op("MatMul", operands, scores)
     graph.describe(scores, square)
     probabilities = graph.describe(_probabilities(graph, model, name, scores), square)
     context = graph.op("MatMul", [probabilities, heads["value"]], f"{name}.context_heads")

@@ -34,6 +34,33 @@ Threshold <low> (x, threshold) => (y) {
 }
 """
 
+# scores (batch, heads, tokens, tokens) and twice the bias of each distance from query to key, of
+# (heads, 2 R + 1): further ones than R are alike
+RELATIVE_BIAS = """
+RelativeBias (scores, bias) => (biased) {
+    zero = Constant <value = int64 {0}> ()
+    one = Constant <value = int64 {1}> ()
+    two = Constant <value = int64 {2}> ()
+    first = Constant <value_ints = [0]> ()
+    second = Constant <value_ints = [1]> ()
+    length = Shape <start = -1> (scores)
+    tokens = Squeeze (length)
+    places = Range (zero, tokens, one)
+    keys = Unsqueeze (places, first)
+    queries = Unsqueeze (places, second)
+    distance = Sub (keys, queries)
+    entries = Shape <start = -1> (bias)
+    reach = Div (entries, two)
+    lowest = Neg (reach)
+    above = Max (distance, lowest)
+    clipped = Min (above, reach)
+    index = Add (clipped, reach)
+    matches = Gather <axis = 1> (bias, index)
+    twice = Add (matches, matches)
+    biased = Add (scores, twice)
+}
+"""
+
 # scores (batch, heads, tokens, tokens); mask (batch, tokens): 0 excludes a key
 ATTENTION_PROBABILITIES = """
 AttentionProbabilities <probability_bits> (scores, mask, exp_table, threshold) => (p) {
@@ -42,6 +69,7 @@ AttentionProbabilities <probability_bits> (scores, mask, exp_table, threshold) =
     zero = Constant <value = float {0.0}> ()
     half = Constant <value = float {0.5}> ()
     lowest = Constant <value = float {-16777216.0}> ()
+    one = Constant <value = int64 {1}> ()
     nothing = Constant <value = double {0.0}> ()
     two = Constant <value = double {2.0}> ()
     bits_integer = Constant <value_int: int = @probability_bits> ()
@@ -54,7 +82,10 @@ AttentionProbabilities <probability_bits> (scores, mask, exp_table, threshold) =
     difference = Sub (maximum, scores)
     halved = Mul (difference, half)
     position = Max (halved, zero)
-    index = Cast <to = 7> (position)
+    unbounded = Cast <to = 7> (position)
+    entries = Size (exp_table)
+    last_index = Sub (entries, one)
+    index = Min (unbounded, last_index)
     e = Gather (exp_table, index)
     kept = Where (keep, e, nothing)
     total = ReduceSum (kept, last)
@@ -227,6 +258,7 @@ BODIES = {
     "AttentionProbabilities": ATTENTION_PROBABILITIES,
     "BipolarQuant": BIPOLAR_QUANT,
     "IntegerLayerNorm": INTEGER_LAYER_NORM,
+    "RelativeBias": RELATIVE_BIAS,
     "Requantize": REQUANTIZE,
     "ResidualAdd": RESIDUAL_ADD,
     "ScoreThreshold": SCORE_THRESHOLD,

@@ -77,6 +77,17 @@ class Threshold(_Op):
         return binarize(x, threshold)
 
 
+class RelativeBias(_Op):
+    """Scores and twice what each head adds for the distance from query to key."""
+
+    def data_type(self) -> str:
+        return "INT32"
+
+    def compute(self, *inputs: Tensor) -> Tensor:
+        scores, bias = inputs
+        return scores + 2 * reference.relative_bias(bias, scores.shape[-1])
+
+
 class AttentionProbabilities(_Op):
     """Thresholded softmax of the keys that the mask keeps; 0 for the others."""
 
@@ -165,6 +176,7 @@ class IntegerLayerNorm(_Op):
 OPS = (
     AttentionProbabilities,
     IntegerLayerNorm,
+    RelativeBias,
     Requantize,
     ResidualAdd,
     ScoreThreshold,

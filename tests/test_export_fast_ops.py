@@ -35,13 +35,17 @@ def kernels_run(model: IntegerModel, tmp_path: Path) -> list[str]:
 
 
 @needs_compiler
+@pytest.mark.parametrize("relative_positions", [0, 3])
 @pytest.mark.parametrize(
     ("attention", "operator"), [("softmax", "SelfAttention"), ("sps", "PolarizedSelfAttention")]
 )
 def test_onnx_runtime_computes_nothing_but_the_operators(
-    attention: str, operator: str, tmp_path: Path
+    attention: str, operator: str, relative_positions: int, tmp_path: Path
 ) -> None:
-    model = random_integer_model(1, layers=2, attention=attention)
+    model = random_integer_model(
+        1, layers=2, attention=attention, relative_positions=relative_positions
+    )
+    operator = f"Relative{operator}" if relative_positions else operator
     expected = ["Embedding", *2 * [operator, "FeedForward"], "Classifier"]
     assert kernels_run(model, tmp_path) == expected
 
@@ -56,9 +60,14 @@ def test_onnx_runtime_computes_nothing_but_the_operators(
     ],
 )
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_bits_across_words_equal_the_reference(sizes: dict[str, int], attention: str) -> None:
+@pytest.mark.parametrize("relative_positions", [0, 3, 15])
+def test_bits_across_words_equal_the_reference(
+    sizes: dict[str, int], relative_positions: int, attention: str
+) -> None:
     shape = {name: value for name, value in sizes.items() if name != "tokens"}
-    model = random_integer_model(2, attention=attention, layers=1, **shape)
+    model = random_integer_model(
+        2, attention=attention, layers=1, relative_positions=relative_positions, **shape
+    )
     longest = sizes.get("tokens", 16)
     sentences = random_sentences(3, model, [longest, 1, longest - 3, longest // 2])
     expected = [reference.logits(model, *sentence) for sentence in sentences]
@@ -79,11 +88,19 @@ def test_other_processors_compute_the_same(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fast_ops.fast_ops_library.cache_clear()
     try:
-        model = random_integer_model(10, attention=attention, hidden=80, heads=2, ffn=2100)
-        sentences = random_sentences(11, model, [16, 1, 7])
-        expected = [reference.logits(model, *sentence) for sentence in sentences]
-        found = OrtSession(build_fast(model)).logits(sentences)
-        np.testing.assert_array_equal(found, np.stack(expected))
+        for relative_positions in (0, 5):
+            model = random_integer_model(
+                10,
+                attention=attention,
+                hidden=80,
+                heads=2,
+                ffn=2100,
+                relative_positions=relative_positions,
+            )
+            sentences = random_sentences(11, model, [16, 1, 7])
+            expected = [reference.logits(model, *sentence) for sentence in sentences]
+            found = OrtSession(build_fast(model)).logits(sentences)
+            np.testing.assert_array_equal(found, np.stack(expected))
         assert len(list(tmp_path.glob("edgebert/fast-ops-*.so"))) == 1
     finally:
         fast_ops.fast_ops_library.cache_clear()

@@ -11,7 +11,7 @@ from hw import reference
 from hw.integer_model import IntegerModel
 from tests.models import random_integer_model, random_sentences
 from tests.onnx_inputs import Sentence, padded, session
-from tests.test_export_onnx_model import SIZES, edge_model
+from tests.test_export_onnx_model import EDGE_SENTENCES, SIZES, edge_model
 
 
 def assert_logits_equal(model: IntegerModel, sentences: list[Sentence], tokens: int) -> None:
@@ -41,9 +41,10 @@ def test_logits_of_padded_batches_equal_the_reference(seed: int, size: str, atte
     assert_logits_equal(model, random_sentences(seed, model, [1, 2, 16, 9, 15] * 4), 16)
 
 
+@pytest.mark.parametrize("relative_positions", [0, 1])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_edges_equal_the_reference(attention: str) -> None:
-    assert_logits_equal(edge_model(attention), [([7, 3, 4], [0, 0, 1]), ([7], [0])], 5)
+def test_edges_equal_the_reference(attention: str, relative_positions: int) -> None:
+    assert_logits_equal(edge_model(attention, relative_positions), EDGE_SENTENCES, 5)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 16])
@@ -65,9 +66,12 @@ def test_thresholds_at_the_ends_of_their_range_equal_the_reference() -> None:
     assert_logits_equal(model, random_sentences(7, model, [16, 3]), 16)
 
 
+@pytest.mark.parametrize("relative_positions", [0, 3])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_the_checker_accepts_the_file_and_its_bytes_are_the_same_again(attention: str) -> None:
-    model = random_integer_model(7, attention=attention)
+def test_the_checker_accepts_the_file_and_its_bytes_are_the_same_again(
+    attention: str, relative_positions: int
+) -> None:
+    model = random_integer_model(7, attention=attention, relative_positions=relative_positions)
     first = build_fast(model)
     onnx.checker.check_model(first)
     assert first.SerializeToString() == build_fast(model).SerializeToString()

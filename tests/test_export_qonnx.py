@@ -12,7 +12,7 @@ from export.onnx_model import build_encoder, build_model
 from hw.integer_model import IntegerModel
 from tests.models import random_integer_model, random_sentences
 from tests.onnx_inputs import first_difference, padded, run_all
-from tests.test_export_onnx_model import SIZES, edge_model
+from tests.test_export_onnx_model import EDGE_SENTENCES, SIZES, edge_model
 
 
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
@@ -25,14 +25,13 @@ def test_every_named_tensor_equals_the_reference(size: str, attention: str) -> N
     assert first_difference(model, sentences, values) == ""
 
 
+@pytest.mark.parametrize("relative_positions", [0, 1])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_edges_equal_the_reference(attention: str) -> None:
-    model = edge_model(attention)
-    sentences = [([7, 3, 4], [0, 0, 1]), ([7], [0])]
+def test_edges_equal_the_reference(attention: str, relative_positions: int) -> None:
+    model = edge_model(attention, relative_positions)
     wrapper = qonnx_ops.load(build_model(model), batch=2, tokens=5)
-    assert (
-        first_difference(model, sentences, qonnx_ops.execute(wrapper, padded(sentences, 5))) == ""
-    )
+    values = qonnx_ops.execute(wrapper, padded(EDGE_SENTENCES, 5))
+    assert first_difference(model, EDGE_SENTENCES, values) == ""
 
 
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
@@ -40,7 +39,7 @@ def test_edges_equal_the_reference(attention: str) -> None:
 def test_qonnx_infers_bits(
     build: Callable[[IntegerModel], onnx.ModelProto], attention: str
 ) -> None:
-    model = random_integer_model(3, attention=attention)
+    model = random_integer_model(3, attention=attention, relative_positions=2)
     wrapper = qonnx_ops.load(build(model), batch=1, tokens=4)
     quantized = [n.output[0] for n in wrapper.graph.node if n.op_type == "BipolarQuant"]
     weights = [name for name in model.tensors if name.startswith("layer") and "weight" in name]
@@ -53,6 +52,7 @@ def test_qonnx_infers_bits(
     assert types["layer.1.query.output"] == types["layer.1.up.input"] == "BIPOLAR"
     assert types["layer.1.down.input"] == types["layer.1.attention.probabilities"] == "BINARY"
     assert types["layer.1.query.accumulator"] == types["layer.1.attention.context"] == "INT32"
+    assert types["layer.1.attention.products"] == types["layer.1.attention.scores"] == "INT32"
     assert types["embedding.residual"] == types["layer.1.ffn_norm.sum"] == "INT18"
 
 

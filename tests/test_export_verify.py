@@ -20,13 +20,20 @@ from tests.models import random_integer_model, random_sentences
 LENGTHS = [16, 1, 2, 9, 9, 3, 16, 5, 11, 4]
 
 
+@pytest.mark.parametrize("relative_positions", [0, 4])
 @pytest.mark.parametrize(
     ("attention", "labels", "hidden"), [("softmax", 2, 32), ("sps", 3, 24), ("softmax", 1, 24)]
 )
 def test_every_engine_computes_the_same_integers(
-    tmp_path: Path, attention: str, labels: int, hidden: int
+    tmp_path: Path, attention: str, labels: int, hidden: int, relative_positions: int
 ) -> None:
-    model = random_integer_model(seed=labels, attention=attention, labels=labels, hidden=hidden)
+    model = random_integer_model(
+        seed=labels,
+        attention=attention,
+        labels=labels,
+        hidden=hidden,
+        relative_positions=relative_positions,
+    )
     if labels == 1:
         model.config["metric"] = "pearson_spearman"
     export = write_export(tmp_path / "out", model)
@@ -74,7 +81,8 @@ def faults(model: IntegerModel, sentences: Sequence[Sentence]) -> dict[str, Inte
     query = varying(model, sentences, "layer.0.query.input")
     up = varying(model, sentences, "layer.0.down.input")
     one = int(model["layer.1.ffn_norm.beta"][5]) + (1 << 18)
-    table = "layer.0.attention.exp_table"
+    table, relative = "layer.0.attention.exp_table", "layer.0.attention.relative_bias"
+    nearer = int(model[relative][0, 3]) + 1
     shift = int(model["layer.1.output.shift"])
     bias = int(model["layer.1.output.bias"][0]) + (1 << shift)
     logit = int(model["classifier.bias"][1]) + 1
@@ -82,6 +90,7 @@ def faults(model: IntegerModel, sentences: Sequence[Sentence]) -> dict[str, Inte
         "layer.0.query.input": changed(
             model, "layer.0.query.input_threshold", (query,), -(1 << 17)
         ),
+        "layer.0.attention.scores": changed(model, relative, (0, 3), nearer),
         "layer.0.attention.probabilities": changed(model, table, (0,), 1),
         "layer.0.down.input": changed(model, "layer.0.up.threshold", (up,), -32),
         "layer.1.key.accumulator": changed(model, "layer.1.key.weight", (3, 4), -int(weight)),
@@ -92,12 +101,13 @@ def faults(model: IntegerModel, sentences: Sequence[Sentence]) -> dict[str, Inte
 
 
 def test_every_fault_is_found_where_it_begins(tmp_path: Path) -> None:
-    model = random_integer_model(seed=4)
+    model = random_integer_model(seed=4, relative_positions=3)
     export = write_export(tmp_path / "out", model)
     sentences = random_sentences(2, model, [16, 9, 1, 12, 16, 11, 9, 3])
     for tensor, bad in faults(model, sentences).items():
         engines = [Engine("onnxruntime", lambda bad=bad: OrtSession(build_model(bad)))]
-        if tensor.endswith((".probabilities", ".accumulator", "down.input")):  # qonnx is slow
+        # qonnx is slow
+        if tensor.endswith((".scores", ".probabilities", ".accumulator", "down.input")):
             engines.append(Engine("qonnx", lambda bad=bad: QonnxSession(build_model(bad), 8, 16)))
         report = verify(export.path, sentences, engines=engines, intermediate_samples=1)
         assert not report.ok
@@ -120,7 +130,7 @@ def _check_place(
 
 
 def test_a_fault_of_the_fast_graph_is_found(tmp_path: Path) -> None:
-    model = random_integer_model(seed=4)
+    model = random_integer_model(seed=4, relative_positions=3)
     export = write_export(tmp_path / "out", model)
     sentences = random_sentences(2, model, LENGTHS)
     bad = faults(model, sentences)["layer.0.down.input"]

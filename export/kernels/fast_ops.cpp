@@ -229,24 +229,29 @@ struct Embedding {
     }
 };
 
-// Attention and what follows it up to its LayerNorm. SPS: a threshold of scores per head
-template <bool SPS>
+// Attention and what follows it up to its LayerNorm. SPS: a threshold of scores per head;
+// RELATIVE: scores have a bias of the distance from query to key
+template <bool SPS, bool RELATIVE>
 struct SelfAttention {
-    static constexpr const char* NAME = SPS ? "PolarizedSelfAttention" : "SelfAttention";
+    static constexpr const char* NAME =
+        RELATIVE ? (SPS ? "RelativePolarizedSelfAttention" : "RelativeSelfAttention")
+                 : (SPS ? "PolarizedSelfAttention" : "SelfAttention");
     static constexpr int OUTPUT = ort::INT32;
     static constexpr size_t PARAMETERS = 2;
-    static constexpr int32_t FAR = 1 << 20;  // more than any distance
-    static constexpr int64_t PART = 16;      // keys at a time
+    static constexpr int32_t FAR = 1 << 20;             // more than any distance
+    static constexpr int32_t REACH = RELATIVE ? 3 : 1;  // in widths: how much distances differ
+    static constexpr int64_t PART = 16;                 // keys at a time
 
     struct Memory {
         Rows x, q, k, v, context;
         Columns x_columns;
         std::vector<Word> keys, values, chosen, kept;
-        std::vector<int32_t> far, distances;
+        std::vector<int32_t> far, distances, nearer;
     };
     Formats formats;
     Threshold query, key, value;
     Rows value_weight;
+    Tensor<const int64_t> bias;  // RELATIVE: (heads, 2 R + 1), how much nearer keys are
     Tensor<const int64_t> head_threshold;
     std::vector<int32_t> table;           // of exponentials, and 0 beyond; none for SPS
     std::vector<int32_t> context_limits;  // thresholds of the context
@@ -258,6 +263,7 @@ struct SelfAttention {
           key(reader),
           value(reader),
           value_weight(bits::transposed(value.weight)),
+          bias(RELATIVE ? reader.read<int64_t>() : Tensor<const int64_t>{nullptr, {}}),
           head_threshold(reader.read<int64_t>()),
           table(exponentials(reader)),
           context_limits(whole(reader.read<float>())),
@@ -274,7 +280,8 @@ struct SelfAttention {
         const int64_t batch = mask.shape[0], tokens = mask.shape[1], count = batch * tokens;
         const int64_t hidden = output.norm.hidden, width = hidden / formats.heads;
         const int64_t head_words = bits::words(width), token_words = bits::words(tokens);
-        auto& [x, q, k, v, context, x_columns, keys, values, chosen, kept, far, distances] = memory;
+        auto& [x, q, k, v, context, x_columns, keys, values, chosen, kept, far, distances, nearer] =
+            memory;
         query.pack(rows, count, x);
         bits::threshold_columns(x, query.weight, query.limits, q);
         key.pack(rows, count, x);
@@ -288,6 +295,8 @@ struct SelfAttention {
         keys.assign(head_words * padded, 0), values.resize(token_words * width);
         chosen.resize(token_words), kept.resize(token_words);
         far.assign(padded, FAR), distances.resize(padded);
+        const int64_t places = tokens + padded;
+        if (RELATIVE) fill_nearer(tokens, places, nearer);
         for (int64_t s = 0; s < batch; s++) {
             std::fill(kept.begin(), kept.end(), Word{0});
             for (int64_t j = 0; j < tokens; j++) {
@@ -310,6 +319,10 @@ struct SelfAttention {
                         add_differing(head_word(row, h, w, width), &keys[w * padded],
                                       w == 0 ? far.data() : distances.data(), padded,
                                       distances.data());
+                    if (RELATIVE) {
+                        const int32_t* by = &nearer[h * places + tokens - i];
+                        for (int64_t j = 0; j < padded; j++) distances[j] -= by[j];
+                    }
                     const int32_t limit = decide(distances.data(), padded, h, width);
                     for (int64_t w = 0; w < token_words; w++)
                         chosen[w] = kept[w] & bits::reached(&distances[w * WORD], limit,
@@ -326,9 +339,21 @@ struct SelfAttention {
     static std::vector<int32_t> exponentials(Reader& reader) {
         if (SPS) return {};
         auto given = reader.read<int64_t>();
-        std::vector<int32_t> result(given.data, given.data + given.shape[0]);
+        const int64_t width = given.shape[0] - 1;
+        std::vector<int32_t> result(given.data, given.data + width + 1);
+        result.resize(REACH * width + 1, result.back());
         result.push_back(0);
         return result;
+    }
+    // Of each head, the bias of each place after a query's, from `tokens` before it on
+    void fill_nearer(int64_t tokens, int64_t places, std::vector<int32_t>& result) const {
+        const int64_t entries = bias.shape[1], reach = entries / 2;
+        result.resize(formats.heads * places);
+        for (int64_t h = 0; h < formats.heads; h++)
+            for (int64_t n = 0; n < places; n++) {
+                const int64_t entry = std::clamp<int64_t>(n - tokens + reach, 0, entries - 1);
+                result[h * places + n] = static_cast<int32_t>(bias.data[h * entries + entry]);
+            }
     }
     // Thresholds of integers, far from where int32 ends
     static std::vector<int32_t> whole(const Tensor<const float>& thresholds) {
@@ -357,9 +382,10 @@ struct SelfAttention {
     int32_t decide(int32_t* x, int64_t padded, int64_t head, int64_t width) const {
         const int64_t threshold = head_threshold.data[head];
         const auto size = static_cast<int32_t>(width);
+        const int32_t beyond = REACH * size + 1;
         if (SPS) {
             for (int64_t j = 0; j < padded; j++) x[j] = size - 2 * x[j];
-            return static_cast<int32_t>(std::clamp<int64_t>(threshold, -size - 1, size + 1));
+            return static_cast<int32_t>(std::clamp<int64_t>(threshold, -beyond, beyond));
         }
         int32_t lanes[PART];
         std::fill_n(lanes, PART, FAR);
@@ -372,7 +398,7 @@ struct SelfAttention {
         for (int64_t begin = 0; begin < padded; begin += PART) {
             int32_t e[PART];
             for (int64_t i = 0; i < PART; i++)
-                e[i] = exponentials[std::min(x[begin + i] - least, size + 1)];
+                e[i] = exponentials[std::min(x[begin + i] - least, beyond)];
             for (int64_t i = 0; i < PART; i++) lanes[i] += e[i];
             std::copy_n(e, PART, x + begin);
         }
@@ -540,8 +566,9 @@ extern "C" __attribute__((visibility("default"))) ort::Status* RegisterCustomOps
     ort::Domain* domain = nullptr;
     if (ort::Status* failed = api.create_domain("edgebert.fast", &domain)) return failed;
     for (const ort::Op* op :
-         {describe<Embedding>(), describe<SelfAttention<false>>(), describe<SelfAttention<true>>(),
-          describe<FeedForward>(), describe<Classifier>()})
+         {describe<Embedding>(), describe<SelfAttention<false, false>>(),
+          describe<SelfAttention<true, false>>(), describe<SelfAttention<false, true>>(),
+          describe<SelfAttention<true, true>>(), describe<FeedForward>(), describe<Classifier>()})
         if (ort::Status* failed = api.add_op(domain, op)) return failed;
     return api.add_domain(options, domain);
 }
