@@ -44,10 +44,11 @@ each taught by the one before. `float`: the W1A1
 model with float scales, softmax and LayerNorm; `integer`: what is deployed: the last stage is
 trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
-dev itself, which flatters, or `last`: none, the last step was taken. `seen`: the text was made of
-the task's own train sentences, the held-out ones too, labelled by the teacher, in this run or one
-that it went on from. That flatters its held-out score, not dev: for the means below such a run is
-passed over where another with text of its task has a score on sentences that were not seen.
+dev itself, which flatters, or `last`: none, the last step was taken. `seen`: the text held
+sentences of the held-out part, labelled by the teacher; `seen before`: that of a run that it went on
+from did. That flatters its held-out score, the more so the later, and not dev: for the means below
+such a run is passed over where another with text of its task has a score on sentences that were not
+seen, or were before only.
 `train.quantized_init` of mini-sst2, minilm-sst2 or minilm-stsb with `train.choose=last` is the
 zoo's model of that name at the time, not the run of that row. MB is the packed integer model,
 encoder and embeddings. Hours are optimization time, on a machine that did other work too: no figure
@@ -56,6 +57,7 @@ of speed.
 Measured; made by `python -m benchmarks.accuracy` from the runs' own files.
 """
 UNNAMED = (*TRAINING_ONLY, *BINARY_ONLY)  # what may differ in a model of a named size
+SEEN = ("", "seen before", "seen")  # the later, the more it flatters
 CONFIGS = ("tiny", "mini", "small", "minilm", "base")
 
 
@@ -76,7 +78,7 @@ class Record:
     megabytes: float
     recipe: str = ""  # --config, where that isn't `config`
     held_out: float | None = None  # metric of w1a1 on what chose it, where that isn't dev
-    held_out_seen: bool = False  # whether its text held these sentences, which flatters the score
+    held_out_seen: str = ""  # where its text held these sentences, which flatters the score: SEEN
 
     @property
     def chosen(self) -> str:
@@ -89,7 +91,7 @@ class Record:
         return 100 * (self.stages["w32a32"] - self.stages["w1a1"])
 
 
-def collect(path: Path, data: Path | None, seen: bool = False) -> Record:
+def collect(path: Path, data: Path | None, seen: str = "") -> Record:
     """The figures of a finished run. seen: `Record.held_out_seen`."""
     run = load_run(path)
     folder = RunFolder(path)
@@ -216,7 +218,7 @@ def table(records: Sequence[Record]) -> str:
         figures = [teacher, middle, r.float_w1a1, r.stages["w1a1"]]
         cells = [r.name, r.config, r.task, str(r.seed)]
         cells += ["" if value is None else f"{100 * value:.1f}" for value in figures]
-        cells += [f"{r.gap:.1f}", r.chosen + ", seen" * r.held_out_seen]
+        cells += [f"{r.gap:.1f}", ", ".join(filter(None, [r.chosen, r.held_out_seen]))]
         cells += [f"{r.megabytes:.2f}", f"{r.seconds / 3600:.1f}"]
         cells.append(f"{r.recipe or r.config} {r.parameters}".strip())
         lines.append("| " + " | ".join(cells) + " |")
@@ -259,13 +261,13 @@ def choose(records: Sequence[Record]) -> Record:
     """Of a task's runs the one with the best score on held-out sentences; dev has no say.
 
     Runs without such a score come last, in their order. One whose text held these sentences is
-    passed over where another run with text has a score of sentences that it had not seen.
+    passed over where another run with text has a score of sentences that it had not seen, or that
+    only runs before it had.
     """
-    fair = [r for r in records if not r.held_out_seen]
-    comparable = any("distill.text=" in r.parameters and r.held_out is not None for r in fair)
-    return max(
-        fair if comparable else records, key=lambda r: -1.0 if r.held_out is None else r.held_out
-    )
+    scored = [r for r in records if "distill.text=" in r.parameters and r.held_out is not None]
+    least = min((SEEN.index(r.held_out_seen) for r in scored), default=len(SEEN))
+    fair = [r for r in records if SEEN.index(r.held_out_seen) <= least]
+    return max(fair, key=lambda r: -1.0 if r.held_out is None else r.held_out)
 
 
 def main() -> None:
@@ -273,7 +275,18 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--data", type=Path, help="folder of the GLUE files")
     parser.add_argument(
-        "--seen", action="store_true", help="the runs' text held what is held out, too"
+        "--seen",
+        action="store_const",
+        const=SEEN[2],
+        default=SEEN[0],
+        help="the runs' text held what is held out, too",
+    )
+    parser.add_argument(
+        "--seen-before",
+        action="store_const",
+        const=SEEN[1],
+        dest="seen",
+        help="that of runs that they went on from did",
     )
     options = parser.parse_args()
     records = {record.name: record for record in read_records()}

@@ -47,12 +47,16 @@ def test_held_out_sentences_choose_and_dev_does_not() -> None:
 
 def test_a_held_out_score_of_seen_sentences_gives_way_to_one_of_unseen_ones() -> None:
     seen = replace(RUN, name="c", parameters="distill.text=own.txt", held_out=0.9)
-    seen = replace(seen, held_out_seen=True)
+    seen = replace(seen, held_out_seen="seen")
     assert choose([RUN, seen]) is seen  # nothing else with text
     unseen = replace(OTHER_SEED, parameters="distill.text=imdb.txt")
     assert choose([unseen, seen]) is unseen
     assert choose([RUN, unseen, seen]) is RUN
     assert choose([replace(unseen, held_out=None), seen]) is seen
+    before = replace(seen, held_out=0.6, held_out_seen="seen before")
+    assert choose([seen, before]) is before
+    assert choose([RUN, seen, before]) is RUN  # of whatever text, unseen, and better
+    assert choose([seen, before, unseen]) is unseen
 
 
 def test_a_run_tells_what_it_sets_beside_its_recipe() -> None:
