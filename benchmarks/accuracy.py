@@ -45,10 +45,10 @@ model with float scales, softmax and LayerNorm; `integer`: what is deployed: the
 trained and evaluated on exactly these integers, and `edgebert verify` shows that ONNX Runtime
 computes the same. `chosen by` says what picked a stage's model: sentences held out from train, or
 dev itself, which flatters, or `last`: none, the last step was taken. `seen`: the text held
-sentences of the held-out part, labelled by the teacher; `seen before`: that of a run that it went on
-from did. That flatters its held-out score, the more so the later, and not dev: for the means below
-such a run is passed over where another with text of its task has a score on sentences that were not
-seen, or were before only.
+sentences of the held-out part, labelled by the teacher; `seen before`: that of a run that it went
+on from did. That flatters its held-out score, the more so the later, and not dev: for the means
+below such a run is passed over where another with text of its task has a score on sentences that
+were not seen, or were before only.
 `train.quantized_init` of mini-sst2, minilm-sst2 or minilm-stsb with `train.choose=last` is the
 zoo's model of that name at the time, not the run of that row. MB is the packed integer model,
 encoder and embeddings. Hours are optimization time, on a machine that did other work too: no figure

@@ -73,6 +73,7 @@ def kernels_of(model: IntegerModel) -> dict[str, Kernel]:
             sps=d.attention == "sps",
             exp_bits=f.exp_bits,
             probability_bits=f.probability_bits,
+            relative_positions=d.relative_positions,
             name=f"{layer}attention_",
         )
         file = f"{layer}output.hex"

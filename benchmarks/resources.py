@@ -75,6 +75,8 @@ def points() -> Iterator[tuple[Kernel, str]]:
         yield BinaryAttention(64, 4, 64, 2, 64, 2, 8, 32, 4, sps=sps), "xc7"
     yield BinaryAttention(64, 2, 64, 4, 64, 4, 16, 64, 4), "xc7"
     yield BinaryAttention(64, 12, 32, 3, 32, 2, 4, 24, 2), "xcup"
+    yield BinaryAttention(64, 4, 64, 2, 64, 2, 8, 32, 4, sps=True, relative_positions=16), "xc7"
+    yield BinaryAttention(64, 12, 32, 3, 32, 2, 4, 24, 2, relative_positions=16), "xcup"
     sizes = {"accumulator_bits": 10, "multiplier": 12345, "shift": 12, "beta_bits": 30}
     for lanes, hidden, word, family in (
         (1, 256, 17, "xc7"),

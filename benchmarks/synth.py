@@ -113,15 +113,16 @@ def popcount(bits: int) -> Point:
 
 
 @functools.cache
-def mini_like(attention: str) -> IntegerModel:
+def mini_like(attention: str, relative_positions: int = 0) -> IntegerModel:
     """A model of random tensors as wide as `mini`."""
     sizes = {"layers": 2, "hidden": 256, "heads": 4, "ffn": 1024, "max_tokens": 64}
+    sizes["relative_positions"] = relative_positions
     return random_integer_model(0, attention=attention, golden=0, **sizes)
 
 
-def attention(kind: str) -> Point:
+def attention(kind: str, relative_positions: int = 0) -> Point:
     """The attention of a layer: 4 heads of 64, a row of a head per 64 cycles."""
-    model = mini_like(kind)
+    model = mini_like(kind, relative_positions)
     tensor = functools.partial(_layer_tensor, model)
     formats, sizes = model.formats, model.dimensions
     kernel = BinaryAttention(
@@ -136,20 +137,15 @@ def attention(kind: str) -> Point:
         sps=kind == "sps",
         exp_bits=formats.exp_bits,
         probability_bits=formats.probability_bits,
+        relative_positions=relative_positions,
     )
-    thresholds = (
-        {"score_threshold": tensor("attention.score_threshold")}
-        if kernel.sps
-        else {
-            "exp_table": tensor("attention.exp_table"),
-            "probability_threshold": tensor("attention.probability_threshold"),
-        }
-    )
+    tables = {name: tensor(f"attention.{name}") for name in kernel.tables()}
+    bias = f", a bias of {relative_positions} distances" if relative_positions else ""
     return Point(
-        f"{kind}, A 4, D 64, up to 64 tokens, a token per 256 cycles",
+        f"{kind}, A 4, D 64, up to 64 tokens, a token per 256 cycles{bias}",
         "attention",
         kernel.parameters(),
-        kernel.memories(tensor("output.input_threshold"), **thresholds),
+        kernel.memories(tensor("output.input_threshold"), **tables),
         goals=[Goal("LUT", 3000), Goal("DSP", 0)],
     )
 
@@ -192,6 +188,8 @@ POINTS: dict[str, Callable[[], Point]] = {
     "popcount-256": lambda: popcount(256),
     "attention-softmax": lambda: attention("softmax"),
     "attention-sps": lambda: attention("sps"),
+    "attention-softmax-relative": lambda: attention("softmax", 16),
+    "attention-sps-relative": lambda: attention("sps", 16),
     "add-norm-1": lambda: add_norm("attention_norm"),
     "add-norm-3": lambda: add_norm("ffn_norm"),
     "fork": lambda: part("stream_fork", "64 bits, 3 outputs", StreamFork(64, 3)),

@@ -9,6 +9,7 @@ from hw.kernels.attention import BinaryAttention
 from hw.reference import (
     bipolar,
     merge_heads,
+    relative_bias,
     softmax_probabilities,
     split_heads,
     sps_probabilities,
@@ -28,10 +29,12 @@ class Tensors:
     exp_table: Array | None = None
     probability_threshold: Array | None = None
     score_threshold: Array | None = None
+    relative_bias: Array | None = None
 
     def memories(self, kernel: BinaryAttention) -> dict[str, str]:
         return kernel.memories(
             self.context_threshold,
+            relative_bias=self.relative_bias,
             exp_table=self.exp_table,
             probability_threshold=self.probability_threshold,
             score_threshold=self.score_threshold,
@@ -56,12 +59,16 @@ def random_tensors(kernel: BinaryAttention, seed: int = 0) -> Tensors:
     context[:: max(2, kernel.hidden // 5)] = rng.integers(
         -n, n + 2, len(context[:: max(2, kernel.hidden // 5)])
     )
+    bias = None
+    if kernel.relative_positions:
+        bias = rng.integers(-d // 2, d // 2 + 1, (kernel.heads, 2 * kernel.relative_positions + 1))
+        bias.reshape(-1)[:: max(2, bias.size // 5)] = rng.choice([-d, d])
     if kernel.sps:
         scores = rng.integers(-d // 2, d // 2 + 1, kernel.heads)
-        return Tensors(context, score_threshold=scores)
+        return Tensors(context, score_threshold=scores, relative_bias=bias)
     table = np.rint(2.0**kernel.exp_bits * np.exp(-np.arange(d + 1) * 6 / d)).astype(np.int64)
     share = (rng.uniform(0.2, 1.5, kernel.heads) * 2**k / n).astype(np.int64)
-    return Tensors(context, table, np.minimum(share, 1 << k))
+    return Tensors(context, table, np.minimum(share, 1 << k), relative_bias=bias)
 
 
 def random_sentence(kernel: BinaryAttention, tokens: int, rng: np.random.Generator) -> Sentence:
@@ -73,6 +80,8 @@ def reference(kernel: BinaryAttention, tensors: Tensors, sentence: Sentence) -> 
     heads = kernel.heads
     query, key, value = (split_heads(getattr(sentence, name), heads) for name in STREAMS)
     scores = query @ key.transpose(0, 2, 1)
+    if tensors.relative_bias is not None:
+        scores = scores + 2 * relative_bias(tensors.relative_bias, len(sentence.key))
     if tensors.score_threshold is not None:
         probabilities = sps_probabilities(scores, tensors.score_threshold)
     else:

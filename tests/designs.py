@@ -173,11 +173,11 @@ class _Builder:
             sps=d.attention == "sps",
             exp_bits=f.exp_bits,
             probability_bits=f.probability_bits,
+            relative_positions=d.relative_positions,
             name=f"{name}_",
             **self.folding[name],
         )
-        names = ("score_threshold",) if kernel.sps else ("exp_table", "probability_threshold")
-        tensors = {part: self.model[f"{prefix}.attention.{part}"] for part in names}
+        tensors = {part: self.model[f"{prefix}.attention.{part}"] for part in kernel.tables()}
         self.instances[name] = kernel
         self.memories |= kernel.memories(self.model[f"{prefix}.output.input_threshold"], **tensors)
 

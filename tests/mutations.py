@@ -77,6 +77,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         "test_rtl_attention.py::test_probability_thresholds_at_their_ends_and_at_ties",
     ),
     Mutation(
+        "the distance to a key counts from the other end",
+        "attention_relative.sv",
+        "PLACE_BITS'(RELATIVE) - PLACE_BITS'(token)",
+        "PLACE_BITS'(RELATIVE) + PLACE_BITS'(token)",
+        "test_rtl_attention.py::test_distances_below_and_beyond_the_largest_of_the_bias",
+    ),
+    Mutation(
+        "a difference beyond the table of exponentials wraps around",
+        "attention_softmax.sv",
+        "saturates ? COUNT_BITS'(HEAD_WIDTH) : difference",
+        "difference",
+        "test_rtl_attention.py::test_distances_below_and_beyond_the_largest_of_the_bias",
+    ),
+    Mutation(
+        "a slot of few keys reads what the one before has not written yet",
+        "attention_rows.sv",
+        "2 / FOLDS < GROUPS ? 2 / FOLDS : GROUPS - 1",
+        "0",
+        "test_rtl_attention.py::test_a_few_keys_directly_after_many_find_their_own_scores",
+    ),
+    Mutation(
         "the last token of a sentence is lost",
         "attention_value.sv",
         "        done <= token == load_last;",

@@ -51,13 +51,19 @@ def loadable(folding: Mapping[str, Mapping[str, Any]], parts: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("attention", "layers", "parts"),
-    [("softmax", 2, ()), ("sps", 1, ()), ("softmax", 3, ("_up", "_down")), ("sps", 1, ("_up",))],
+    ("attention", "layers", "parts", "reach"),
+    [
+        ("softmax", 2, (), 0),
+        ("sps", 1, (), 0),
+        ("softmax", 3, ("_up", "_down"), 2),
+        ("sps", 1, ("_up",), 7),
+    ],
 )
 def test_the_design_equals_the_one_written_by_hand(
-    tmp_path: Path, attention: str, layers: int, parts: tuple[str, ...]
+    tmp_path: Path, attention: str, layers: int, parts: tuple[str, ...], reach: int
 ) -> None:
-    model, path = exported(tmp_path, attention=attention, layers=layers)
+    sizes = {"layers": layers, "relative_positions": reach}
+    model, path = exported(tmp_path, attention=attention, **sizes)
     folding = even_folding(model, TOKENS, 32)
     folding = loadable(folding, parts) if parts else folding
     with finn_session(tmp_path / "finn"):

@@ -31,11 +31,15 @@ PASSES = [
 TEXTS = ("Yes.", "A quiet, patient film about two sisters; it earns every tear.")
 
 
-@pytest.mark.parametrize(("attention", "layers"), [("softmax", 1), ("softmax", 3), ("sps", 2)])
+@pytest.mark.parametrize(
+    ("attention", "layers", "reach"),
+    [("softmax", 1, 0), ("softmax", 3, 2), ("sps", 2, 0), ("sps", 1, 7)],
+)
 def test_every_pass_and_a_folding_leave_every_number(
-    tmp_path: Path, attention: str, layers: int
+    tmp_path: Path, attention: str, layers: int, reach: int
 ) -> None:
-    model, path = exported(tmp_path, attention=attention, layers=layers)
+    sizes = {"layers": layers, "relative_positions": reach}
+    model, path = exported(tmp_path, attention=attention, **sizes)
     with finn_session(tmp_path / "finn"):
         from hw.finn.lower import lower
         from hw.finn.lower.check import Checker

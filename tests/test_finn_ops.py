@@ -32,7 +32,7 @@ class Graphs:
         from hw.finn.lower.fold import fold, folding_of
         from hw.finn.lower.load import WEIGHTS, load_stream
 
-        integer, path = exported(folder)
+        integer, path = exported(folder, relative_positions=3)
         self.values = sentences(integer, [LENGTH])[0]
         self.model = lower(path, TOKENS)
         folding = mixed_folding(folding_of(self.model))
@@ -221,6 +221,13 @@ def test_widths_are_those_of_the_streams(graphs: Graphs) -> None:
         (
             BinaryAttention(5, 2, 8, sps=True),
             {"context_threshold": (16,), "score_threshold": (2,)},
+        ),
+        (
+            BinaryAttention(5, 2, 8, relative_positions=3),
+            {
+                **{"context_threshold": (16,), "relative_bias": (2, 7)},
+                **{"exp_table": (9,), "probability_threshold": (2,)},
+            },
         ),
         (ChannelThreshold(8, bit_streams=2), {"threshold0": (8,), "threshold1": (8,)}),
         (StreamFork(3, 4), {}),

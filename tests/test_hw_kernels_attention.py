@@ -10,6 +10,7 @@ from tests.attention_cases import random_tensors
 
 KERNEL = BinaryAttention(13, 3, 8, keys=2, simd=8, channels=1, in_bits=8, out_bits=8)
 SPS = replace(KERNEL, sps=True)
+RELATIVE = replace(KERNEL, relative_positions=2)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ SPS = replace(KERNEL, sps=True)
         ({"banks": 3}, r"banks: expected one of \[2, 4, 8\], got 3"),
         ({"exp_bits": 25}, r"exp_bits: expected 1 to 24, got 25"),
         ({"probability_bits": 0}, r"probability_bits: expected 1 to 24, got 0"),
+        ({"relative_positions": -1}, r"relative_positions: expected 0 to 1023, got -1"),
     ],
 )
 def test_bad_parameters_name_themselves(change: dict[str, Any], message: str) -> None:
@@ -35,7 +37,8 @@ def test_bad_parameters_name_themselves(change: dict[str, Any], message: str) ->
 
 
 def bad_tensors() -> list[tuple[BinaryAttention, dict[str, Any], str]]:
-    table = np.full(9, 4096)
+    table, bias = np.full(9, 4096), np.zeros((3, 5), int)
+    far = replace(SPS, relative_positions=2)
     return [
         (KERNEL, {"exp_table": None}, "exp_table: expected a tensor with softmax"),
         (KERNEL, {"score_threshold": np.zeros(3, int)}, "score_threshold: expected none with soft"),
@@ -47,6 +50,12 @@ def bad_tensors() -> list[tuple[BinaryAttention, dict[str, Any], str]]:
         (KERNEL, {"probability_threshold": np.array([0, 0, -2])}, "expected -1 to 65536, got -2"),
         (KERNEL, {"probability_threshold": np.array([65537, 0, 0])}, "to 65536, got 65537"),
         (SPS, {"score_threshold": np.array([0, 10, 0])}, "score_threshold: expected -8 to 9"),
+        (far, {"score_threshold": np.array([0, -25, 0])}, "score_threshold: expected -24 to 25"),
+        (RELATIVE, {"relative_bias": None}, "bias: expected a tensor with relative_positions = 2"),
+        (SPS, {"relative_bias": bias}, "bias: expected none with relative_positions = 0"),
+        (RELATIVE, {"relative_bias": bias[:, 1:]}, r"bias: expected integers of shape \(3, 5\)"),
+        (RELATIVE, {"relative_bias": bias + 9}, "relative_bias: expected -8 to 8, got 9"),
+        (RELATIVE, {"relative_bias": bias - 9}, "relative_bias: expected -8 to 8, got -9"),
         (SPS, {"context_threshold": np.zeros(23, int)}, r"expected integers of shape \(24,\)"),
     ]
 
@@ -73,10 +82,18 @@ def test_context_thresholds_beyond_the_hardware_s_sentences_act_like_the_nearest
 
 
 def test_files_have_the_names_of_the_parameters() -> None:
-    for kernel in (replace(KERNEL, name="layer0_"), SPS):
+    for kernel in (replace(KERNEL, name="layer0_"), SPS, replace(RELATIVE, name="layer1_")):
         files = random_tensors(kernel).memories(kernel)
         values = set(kernel.parameters().values())
-        assert set(files) <= values and len(files) == (2 if kernel.sps else 3)
+        assert set(files) <= values and len(files) == 1 + len(kernel.tables())
+
+
+def test_a_bias_has_the_heads_of_a_place_side_by_side() -> None:
+    tensors = vars(random_tensors(RELATIVE))
+    bias = np.arange(-7, 8).reshape(3, 5)
+    text = RELATIVE.memories(**{**tensors, "relative_bias": bias})["attention_relative.hex"]
+    words = np.array([int(line, 16) for line in text.split()]).reshape(5, 4)
+    assert np.array_equal(words[:, :3] - 8, bias.T)
 
 
 def test_cycles_follow_the_tokens() -> None:
@@ -85,6 +102,9 @@ def test_cycles_follow_the_tokens() -> None:
     fast = replace(goal, keys=4, channels=4)
     assert fast.cycles([64]) == 64 * 4 * 21  # the product of the softmax takes 21 cycles
     assert replace(fast, sps=True).cycles([64]) == 64 * 4 * 16
+    least = replace(fast, keys=64, channels=16, sps=True)
+    assert least.cycles([64]) == 64 * 4 * 7
+    assert replace(least, relative_positions=8).cycles([64]) == 64 * 4 * 8
     slow = replace(goal, simd=16)
     # After a sentence of 64 tokens, three rows take as long as its own.
     assert slow.cycles([64, 8]) == 64 * 4 * 256 + 3 * 256 + 29 * 64

@@ -24,9 +24,9 @@ def mvu(raw: bool) -> Files:
     return kernel.memory_shapes(), kernel.memories(weight, None if raw else np.arange(10))
 
 
-def attention(sps: bool) -> Files:
+def attention(sps: bool, reach: int = 0) -> Files:
     kernel = BinaryAttention(
-        13, heads=3, head_width=6, simd=2, in_bits=2, out_bits=2, channels=2, sps=sps
+        13, 3, 6, simd=2, in_bits=2, out_bits=2, channels=2, sps=sps, relative_positions=reach
     )
     return kernel.memory_shapes(), attention_tensors(kernel).memories(kernel)
 
@@ -50,6 +50,8 @@ CASES = [
     lambda: mvu(True),
     lambda: attention(False),
     lambda: attention(True),
+    lambda: attention(False, reach=4),
+    lambda: attention(True, reach=1),
     lambda: add_norm("attention_norm"),
     lambda: add_norm("ffn_norm"),
     lambda: threshold(0),
@@ -76,7 +78,7 @@ def test_the_files_that_a_kernel_writes_have_its_shapes(
         assert {len(line) for line in lines} == {-(-bits // 4)}
 
 
-@pytest.mark.parametrize("case", CASES[:6])
+@pytest.mark.parametrize("case", CASES[:8])
 @pytest.mark.parametrize("damage", ["short", "long", "digit", "wide", "missing"])
 def test_a_damaged_file_is_named(case: Callable[[], Files], damage: str, tmp_path: Path) -> None:
     shapes, files = case()

@@ -32,6 +32,16 @@ MADE: list[tuple[Kernel, str, tuple[int, int, int, int]]] = [
     (BinaryAttention(64, 2, 64, 4, 32, 4, 4, 32, 4), "xc7", (1222, 13, 0, 0)),
     (BinaryAttention(64, 12, 32, 4, 32, 2, 8, 32, 4), "xcup", (1035, 18, 0, 0)),
     (BinaryAttention(64, 4, 64, 2, 64, 2, 8, 32, 4, sps=True), "xc7", (549, 9, 0, 0)),
+    (
+        BinaryAttention(64, 2, 64, 4, 64, 4, 16, 64, 4, relative_positions=16),
+        "xc7",
+        (1461, 17, 0, 0),
+    ),
+    (
+        BinaryAttention(64, 12, 32, 3, 32, 2, 4, 24, 2, relative_positions=16),
+        "xcup",
+        (1255, 12, 0, 0),
+    ),
     (NORM, "xc7", (240, 6, 0, 6)),
     (StreamFifo(17, 18432, "block"), "xc7", (136, 18, 0, 0)),
     (StreamFifo(17, 4700, "block"), "xc7", (98, 5, 0, 0)),

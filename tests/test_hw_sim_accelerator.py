@@ -67,7 +67,7 @@ def softmax() -> Case:
 @pytest.fixture(scope="module")
 def loadable() -> Case:
     """A layer of thresholds on scores, with three matrices in URAM."""
-    model = random_integer_model(layers=1, attention="sps", seed=2)
+    model = random_integer_model(layers=1, attention="sps", seed=2, relative_positions=3)
     folding = {n: dict(fields) for n, fields in even_folding(model, MAX_TOKENS, 64).items()}
     for name in ("layer0_query", "layer0_up", "layer0_down"):
         folding[name] |= {"loadable": True, "weight_memory": "ultra"}

@@ -52,7 +52,11 @@ def test_the_netlist_of_an_mvu_equals_the_reference(mvu: BinaryMvu) -> None:
             7, 2, 8, simd=4, channels=2, in_bits=4, out_bits=4, exp_bits=5, probability_bits=7
         ),
         pytest.param(
-            BinaryAttention(13, 3, 8, keys=3, simd=4, channels=2, in_bits=4, out_bits=12, sps=True),
+            BinaryAttention(
+                *(13, 3, 8, 3, 4, 2, 4, 12),
+                sps=True,
+                relative_positions=4,
+            ),
             marks=pytest.mark.slow,
         ),
         pytest.param(

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hw.kernels.attention import BinaryAttention
 from hw.reference import run as run_model
@@ -38,6 +39,9 @@ POINTS = [
     LEAST,
     replace(GOAL, max_tokens=16, head_width=16, simd=16, heads=2, keys=2, channels=2, sps=True),
     BinaryAttention(13, 3, 8, keys=3, simd=4, channels=2, in_bits=4, out_bits=12, sps=True),
+    replace(FOLDED, relative_positions=3),
+    replace(WIDE, relative_positions=12, sps=True),
+    replace(ODD, relative_positions=20),
 ]
 SMALL = POINTS[1:]
 PORTS = ("s_axis_query", "s_axis_key", "s_axis_value", "s_axis_length", "m_axis")
@@ -125,6 +129,60 @@ def test_probability_thresholds_at_their_ends_and_at_ties(kernel: BinaryAttentio
             simulate(kernel, tensors, given)
 
 
+@pytest.mark.parametrize("keys", [1, 2])
+def test_a_few_keys_directly_after_many_find_their_own_scores(keys: int) -> None:
+    """Rows of 64 tokens fill their slots, and a step of one match is the largest there is."""
+    kernel = replace(GOAL, keys=keys, channels=keys)
+    steep = np.where(np.arange(kernel.head_width + 1) % 2, 0, 1 << kernel.exp_bits)
+    tensors = replace(random_tensors(kernel, 7), exp_table=steep)
+    lengths = [tokens for short in range(1, 3 * keys + 1) for tokens in (64, short)]
+    simulate(kernel, tensors, sentences(kernel, lengths, 7))
+
+
+def relative(kernel: BinaryAttention, bias: NDArray[np.int64], seed: int) -> Tensors:
+    """Tensors of a kernel with this bias (2 R + 1,), which is reversed in every second head."""
+    rows = [bias[:: -1 if head % 2 else 1] for head in range(kernel.heads)]
+    return replace(random_tensors(kernel, seed), relative_bias=np.array(rows))
+
+
+@pytest.mark.parametrize("sps", [False, True])
+@pytest.mark.parametrize("reach", [1, 5, 12, 13, 40])
+def test_distances_below_and_beyond_the_largest_of_the_bias(reach: int, sps: bool) -> None:
+    """The largest biases put keys out of the table's reach, and every score at an end of its range.
+
+    Equal operands: which keys take part then depends on the bias alone.
+    """
+    kernel = replace(WIDE, relative_positions=reach, sps=sps)
+    d, places = kernel.head_width, np.arange(-reach, reach + 1)
+    given = sentences(kernel, [13, 1, 5, 13, 2, 12], reach)
+    for same in given[3:]:
+        same.query[:] = same.key[:] = 1
+    for bias in (
+        np.where(places < 0, -d, d),
+        np.where(places == 0, d, -d),
+        d - np.abs(places) % (2 * d + 1),
+        places % (2 * d + 1) - d,
+    ):
+        tensors = relative(kernel, bias, reach)
+        simulate(kernel, tensors, given)
+        if sps:
+            ends = np.array([-3 * d, 3 * d, 3 * d + 1])
+            simulate(kernel, replace(tensors, score_threshold=ends), given)
+
+
+def test_a_bias_of_zero_changes_no_bit_and_one_cycle_of_latency() -> None:
+    plain = replace(FOLDED, sps=True)
+    kernel = replace(plain, relative_positions=4)
+    bare = random_tensors(plain)
+    tensors = replace(bare, relative_bias=np.zeros((kernel.heads, 9), dtype=np.int64))
+    given = sentences(kernel, [13, 9, 13])
+    for sentence in given:
+        assert np.array_equal(
+            reference(plain, bare, sentence), reference(kernel, tensors, sentence)
+        )
+    assert simulate(kernel, tensors, given).cycles == simulate(plain, bare, given).cycles + 1
+
+
 def test_context_thresholds_at_ties() -> None:
     kernel = replace(WIDE, sps=True)
     given = sentences(kernel, [kernel.max_tokens] * 3, 5)
@@ -137,26 +195,35 @@ def test_context_thresholds_at_ties() -> None:
         simulate(kernel, tensors, given)
 
 
+@pytest.mark.parametrize("relative_positions", [0, 6])
 @pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_tensors_of_an_integer_model(attention: str) -> None:
+def test_tensors_of_an_integer_model(attention: str, relative_positions: int) -> None:
     model = random_integer_model(
-        seed=7, layers=2, hidden=32, heads=2, max_tokens=24, attention=attention
+        seed=7,
+        layers=2,
+        hidden=32,
+        heads=2,
+        max_tokens=24,
+        attention=attention,
+        relative_positions=relative_positions,
     )
     # The hardware takes shorter sentences than the model.
     kernel = BinaryAttention(
-        17, 2, 16, keys=2, simd=16, channels=1, in_bits=8, out_bits=16, sps=attention == "sps"
+        17,
+        2,
+        16,
+        keys=2,
+        simd=16,
+        channels=1,
+        in_bits=8,
+        out_bits=16,
+        sps=attention == "sps",
+        relative_positions=relative_positions,
     )
     for layer in ("layer.0", "layer.1"):
         tensors = Tensors(
             model[f"{layer}.output.input_threshold"],
-            *(
-                (None, None, model[f"{layer}.attention.score_threshold"])
-                if kernel.sps
-                else (
-                    model[f"{layer}.attention.exp_table"],
-                    model[f"{layer}.attention.probability_threshold"],
-                )
-            ),
+            **{name: model[f"{layer}.attention.{name}"] for name in kernel.tables()},
         )
         given = []
         for ids, types in random_sentences(1, model, [17, 1, 6, 17, 12]):
@@ -167,7 +234,16 @@ def test_tensors_of_an_integer_model(attention: str) -> None:
         simulate(kernel, tensors, given, Stalls(6, share=0.2))
 
 
-@pytest.mark.parametrize("kernel", [FOLDED, replace(FOLDED, sps=True)], ids=str)
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        FOLDED,
+        replace(FOLDED, sps=True),
+        replace(FOLDED, relative_positions=3),
+        replace(FOLDED, relative_positions=3, sps=True, keys=13),
+    ],
+    ids=str,
+)
 def test_cycles_follow_the_tokens_and_none_is_lost(kernel: BinaryAttention) -> None:
     """A sentence's last beat leaves `lag` slots after the slot of its last row."""
     lengths = [13, 13, 13, 6, 6, 1, 13, 2, 13, 13]
@@ -199,5 +275,5 @@ def test_more_banks_hide_the_time_that_rows_stay_in_the_engine() -> None:
 
 
 def test_lint_is_clean() -> None:
-    for kernel in [*POINTS, replace(WIDE, sps=True)]:
+    for kernel in [*POINTS, replace(WIDE, sps=True), replace(LEAST, relative_positions=1)]:
         assert lint("attention", kernel.parameters()) == ""

@@ -21,8 +21,8 @@ Case = tuple[IntegerModel, StreamedEncoder]
 
 
 def softmax() -> Case:
-    """Three layers, the residual of a batch in external memory."""
-    model = random_integer_model(seed=5, layers=3)
+    """Three layers with a bias of distances, the residual of a batch in external memory."""
+    model = random_integer_model(seed=5, layers=3, relative_positions=3)
     folded = folding((4, 8, 2), (8, 8, 2), (4, 16, 2), ATTENTION)
     return model, encoder_of_model(model, folded, batch_tokens=48, batch_sentences=5, loop="memory")
 
@@ -81,9 +81,10 @@ def test_cycles_are_those_of_the_model(name: str, rate: float, waits: bool | Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attention", ["softmax", "sps"])
-def test_one_layer_and_a_batch_of_one_sentence(attention: str) -> None:
-    model = random_integer_model(seed=8, layers=1, hidden=48, heads=3, attention=attention)
+@pytest.mark.parametrize(("attention", "reach"), [("softmax", 0), ("sps", 5)])
+def test_one_layer_and_a_batch_of_one_sentence(attention: str, reach: int) -> None:
+    sizes = {"layers": 1, "hidden": 48, "heads": 3, "relative_positions": reach}
+    model = random_integer_model(seed=8, attention=attention, **sizes)
     folded = folding((1, 16, 3), (4, 48, 1), (2, 8, 8), ATTENTION | {"in_bits": 4})
     encoder = encoder_of_model(model, folded, batch_tokens=16, batch_sentences=1)
     check(encoder, model, [[16], [1], [7]], SHIFTS, Stalls(3, share=0.2))

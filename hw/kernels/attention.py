@@ -13,6 +13,7 @@ from hw.kernels.checks import divides, in_range, one_of
 from hw.kernels.kernel import StreamPort
 from hw.kernels.memory import MemoryShapes, memory_text
 
+RELATIVE_FILE = "attention_relative.hex"
 EXP_FILE = "attention_exp.hex"
 PROBABILITY_FILE = "attention_probability.hex"
 CONTEXT_FILE = "attention_context.hex"
@@ -36,6 +37,7 @@ class BinaryAttention:
         sps: a score threshold per head in place of the softmax.
         exp_bits: entries of the exponential table lie in [0, 2^exp_bits].
         probability_bits: k; probability thresholds lie in [-1, 2^k].
+        relative_positions: R of the relative position bias of scores; 0: none.
         name: put before the names of the memory files.
     """
 
@@ -53,6 +55,7 @@ class BinaryAttention:
     sps: bool = False
     exp_bits: int = 12
     probability_bits: int = 16
+    relative_positions: int = 0
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -68,11 +71,23 @@ class BinaryAttention:
         one_of("banks", self.banks, (2, 4, 8))
         in_range("exp_bits", self.exp_bits, 1, MAX_FIXED_BITS)
         in_range("probability_bits", self.probability_bits, 1, MAX_FIXED_BITS)
+        in_range("relative_positions", self.relative_positions, 0, 1023)
 
     @property
     def hidden(self) -> int:
         """H, channels of a token."""
         return self.heads * self.head_width
+
+    @property
+    def largest_score(self) -> int:
+        """Scores lie in [-X, X]: D, or with a relative position bias 3 D."""
+        return self.head_width * (3 if self.relative_positions else 1)
+
+    @property
+    def relative_shape(self) -> tuple[int, int]:
+        """Words and bits of the table of the relative position bias."""
+        words = (2 * self.relative_positions + 1) << (self.heads - 1).bit_length()
+        return words, (2 * self.head_width).bit_length()
 
     @property
     def steps(self) -> int:
@@ -94,6 +109,8 @@ class BinaryAttention:
             "SPS": int(self.sps),
             "EXP_BITS": self.exp_bits,
             "PROBABILITY_BITS": self.probability_bits,
+            "RELATIVE": self.relative_positions,
+            "RELATIVE_FILE": self.name + RELATIVE_FILE,
             "EXP_FILE": self.name + EXP_FILE,
             "PROBABILITY_FILE": self.name + PROBABILITY_FILE,
             "CONTEXT_FILE": self.name + CONTEXT_FILE,
@@ -107,10 +124,17 @@ class BinaryAttention:
             StreamPort("m_axis", self.out_bits),
         )
 
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tensors that `memories` takes besides context_threshold."""
+        bias = ("relative_bias",) if self.relative_positions else ()
+        kind = ("score_threshold",) if self.sps else ("exp_table", "probability_threshold")
+        return (*bias, *kind)
+
     def memories(
         self,
         context_threshold: ArrayLike,
         *,
+        relative_bias: ArrayLike | None = None,
         exp_table: ArrayLike | None = None,
         probability_threshold: ArrayLike | None = None,
         score_threshold: ArrayLike | None = None,
@@ -121,9 +145,10 @@ class BinaryAttention:
             context_threshold: t, (H,): `output.input_threshold`. A sum of N values lies in
                 [-N, N], so that thresholds beyond act like the nearest one of [-N, N + 1]:
                 they are clipped, and a model of a larger max_tokens gives the same bits.
+            relative_bias: with relative_positions: (A, 2 R + 1) in [-D, D].
             exp_table: softmax: E, (D + 1,) in [0, 2^exp_bits].
             probability_threshold: softmax: T, (A,) in [-1, 2^probability_bits].
-            score_threshold: sps: lambda, (A,) in [-D, D + 1].
+            score_threshold: sps: lambda, (A,) in [-X, X + 1], X being `largest_score`.
 
         Returns:
             Text by file name, for the names in `parameters`.
@@ -131,24 +156,32 @@ class BinaryAttention:
         Raises:
             ParameterError: a tensor is missing, superfluous, of a wrong shape or out of its range.
         """
-        softmax = {"exp_table": exp_table, "probability_threshold": probability_threshold}
-        sps = {"score_threshold": score_threshold}
-        for name, tensor in (softmax | sps).items():
-            needed = (name in sps) == self.sps
-            if (tensor is not None) != needed:
+        tables = {
+            "relative_bias": relative_bias,
+            "exp_table": exp_table,
+            "probability_threshold": probability_threshold,
+            "score_threshold": score_threshold,
+        }
+        for name, tensor in tables.items():
+            if (tensor is not None) != (name in self.tables()):
                 kind = "sps" if self.sps else "softmax"
-                expected = "a tensor" if needed else "none"
+                if name == "relative_bias":
+                    kind = f"relative_positions = {self.relative_positions}"
+                expected = "none" if tensor is not None else "a tensor"
                 raise ParameterError(f"{name}: expected {expected} with {kind}")
         files = {self.name + CONTEXT_FILE: self._context_text(context_threshold)}
-        d, k = self.head_width, self.probability_bits
+        if relative_bias is not None:
+            files[self.name + RELATIVE_FILE] = self._relative_text(relative_bias)
+        d, k, heads = self.head_width, self.probability_bits, (self.heads,)
         if self.sps:
-            scores = _checked("score_threshold", score_threshold, self.heads, -d, d + 1)
-            # s = 2 m - D >= lambda  iff  m >= ceil((lambda + D) / 2); D + 1 is never reached.
-            matches = (scores + d + 1) // 2
-            text = memory_text(matches, (d + 1).bit_length())
+            most = self.largest_score
+            scores = _checked("score_threshold", score_threshold, heads, -most, most + 1)
+            # With m matches (X = D), or matches, bias and D (X = 3 D), s = 2 m - X >= lambda
+            # iff m >= ceil((lambda + X) / 2); X + 1 is never reached.
+            text = memory_text((scores + most + 1) // 2, (most + 1).bit_length())
             return files | {self.name + PROBABILITY_FILE: text}
-        table = _checked("exp_table", exp_table, d + 1, 0, 1 << self.exp_bits)
-        share = _checked("probability_threshold", probability_threshold, self.heads, -1, 1 << k)
+        table = _checked("exp_table", exp_table, (d + 1,), 0, 1 << self.exp_bits)
+        share = _checked("probability_threshold", probability_threshold, heads, -1, 1 << k)
         return files | {
             self.name + EXP_FILE: memory_text(table, self.exp_bits + 1),
             self.name + PROBABILITY_FILE: memory_text(share, k + 2),
@@ -159,8 +192,10 @@ class BinaryAttention:
         places = 1 << (self.steps - 1).bit_length()
         context = (self.max_tokens + 2).bit_length() + 1
         shapes = {self.name + CONTEXT_FILE: (self.heads * places, context * self.channels)}
+        if self.relative_positions:
+            shapes[self.name + RELATIVE_FILE] = self.relative_shape
         if self.sps:
-            score = (self.head_width + 1).bit_length()
+            score = (self.largest_score + 1).bit_length()
             return shapes | {self.name + PROBABILITY_FILE: (self.heads, score)}
         return shapes | {
             self.name + EXP_FILE: (self.head_width + 1, self.exp_bits + 1),
@@ -218,16 +253,25 @@ class BinaryAttention:
 
     def _delay(self) -> int:
         """ROW_DELAY of attention.sv."""
-        return 1 + popcount.latency(self.simd) + (0 if self.sps else 2)
+        score = 1 + popcount.latency(self.simd) + int(self.relative_positions > 0)
+        return score + (0 if self.sps else 2)
 
     def _least_slot(self) -> int:
         """SLOT_LEAST of attention.sv."""
         return max(0 if self.sps else self.probability_bits + 5, self._delay() + 2)
 
+    def _relative_text(self, bias: ArrayLike) -> str:
+        d, places = self.head_width, 2 * self.relative_positions + 1
+        values = _checked("relative_bias", bias, (self.heads, places), -d, d)
+        depth, bits = self.relative_shape
+        words = np.zeros((places, depth // places), dtype=np.int64)
+        words[:, : self.heads] = values.T + d  # a place has the biases of all heads side by side
+        return memory_text(words.reshape(-1), bits)
+
     def _context_text(self, thresholds: ArrayLike) -> str:
         n = self.max_tokens
         limit = 1 << 31
-        values = _checked("context_threshold", thresholds, self.hidden, -limit, limit)
+        values = _checked("context_threshold", thresholds, (self.hidden,), -limit, limit)
         places = 1 << (self.steps - 1).bit_length()  # a head starts at a power of two
         words = np.zeros((self.heads, places, self.channels), dtype=np.int64)
         shape = (self.heads, self.steps, self.channels)
@@ -237,12 +281,12 @@ class BinaryAttention:
 
 
 def _checked(
-    name: str, values: ArrayLike | None, size: int, low: int, high: int
+    name: str, values: ArrayLike | None, shape: tuple[int, ...], low: int, high: int
 ) -> NDArray[np.int64]:
     array = np.asarray(values)
-    if array.shape != (size,) or not np.issubdtype(array.dtype, np.integer):
+    if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
         raise ParameterError(
-            f"{name}: expected integers of shape ({size},), got {array.dtype} {array.shape}"
+            f"{name}: expected integers of shape {shape}, got {array.dtype} {array.shape}"
         )
     in_range(name, int(array.min()), low, high)
     in_range(name, int(array.max()), low, high)

@@ -135,6 +135,9 @@ def _attention(kernel: BinaryAttention, family: str) -> Resources:
     lut = (240 if kernel.sps else 352) + keys * (score + row) + channels * context
     ff = (520 if kernel.sps else 800) + 115 * keys + 2 * keys * score // 2 + 100 * channels
     total = Resources(lut=lut, ff=ff)
+    if kernel.relative_positions:
+        bias = lut_rom(*kernel.relative_shape)
+        total += Resources(lut=10 + keys * (32 + bias), ff=45 + 30 * keys)
     beats = tokens * kernel.hidden // kernel.in_bits
     total += Resources(bram18=_ram(beats - 1, kernel.in_bits, family, "auto").bram18)
     place = 1 << (groups - 1).bit_length()

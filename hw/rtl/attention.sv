@@ -11,9 +11,11 @@
 //   bit = 1 iff sum_j p_hij v_jc >= t_c, with the scores s_hij = sum_d q_id k_jd of head h and
 //   SPS = 0: p_hij = 1 iff E[(max_j s - s_hij) / 2] * 2**k > T_h * sum_j E[(max_j s - s_hij) / 2]
 //   SPS = 1: p_hij = 1 iff s_hij >= lambda_h.
-// Memory files (hw.kernels.attention.BinaryAttention.memories): E and T, or lambda as a number of
-// matching bits, and t + 1. BANKED 1: they come by the load bus (load_pkg.sv) instead, in the order
-// E (softmax), T or lambda, t + 1.
+// RELATIVE = R > 0 adds 2 b_h[clip(j - i, -R, R) + R] to a score, b being -D to D, and differences
+// beyond E have its last entry.
+// Memory files (hw.kernels.attention.BinaryAttention.memories): b + D, E and T, or lambda as a
+// number of matching bits (with b, plus D), and t + 1. BANKED 1: they come by the load bus
+// (load_pkg.sv) instead, in the order b + D (RELATIVE), E (softmax), T or lambda, t + 1.
 // Throughput and latency: a row (token, head) takes max(ceil(N / KEYS) * D / SIMD, D / CHANNELS,
 // SLOT_LEAST) cycles, no cycle is lost between rows and sentences while inputs are there; a token
 // of values enters in H / CHANNELS cycles. BANKS sentences are held; docs/attention.md.
@@ -31,12 +33,14 @@ module attention #(
     parameter int unsigned OUT_BITS = 16,          // of an output beat, divides H
     parameter int unsigned BANKS = 2,              // sentences held, a power of two >= 2
     parameter int unsigned SPS = 0,                // 1: thresholds in place of the softmax
+    parameter int unsigned RELATIVE = 0,           // R, largest distance with a bias of its own
     parameter int unsigned EXP_BITS = 12,          // E is 0 to 2**EXP_BITS, 1 to 24
     parameter int unsigned PROBABILITY_BITS = 16,  // k, T is -1 to 2**k, 1 to 24
+    parameter string RELATIVE_FILE = "",           // b + D (RELATIVE)
     parameter string EXP_FILE = "",                // D + 1 words (softmax)
     parameter string PROBABILITY_FILE = "",        // HEADS words: T, or matching bits (sps)
     parameter string CONTEXT_FILE = "",            // thresholds of the context
-    parameter int unsigned BANKED = 0,             // 1: two banks of E, T or lambda, and t
+    parameter int unsigned BANKED = 0,             // 1: two banks of b, E, T or lambda, and t
     parameter int unsigned LOAD_BITS = 72,         // bits of a beat of the load bus, >= 32
     parameter int unsigned LOAD_BASE = 0,          // index of the first beat
     localparam int unsigned BUS_BITS = load_pkg::bus_bits(1 + BANKED, LOAD_BITS),
@@ -71,7 +75,9 @@ module attention #(
   localparam int unsigned GROUPS = (MAX_TOKENS + KEYS - 1) / KEYS;
   localparam int unsigned FOLDS = HEAD_WIDTH / SIMD;
   localparam int unsigned STEPS = HEAD_WIDTH / CHANNELS;
-  localparam int unsigned COUNT_BITS = $clog2(HEAD_WIDTH + 1);
+  localparam int unsigned MATCH_BITS = $clog2(HEAD_WIDTH + 1);
+  localparam int unsigned LARGEST = RELATIVE != 0 ? 3 * HEAD_WIDTH : HEAD_WIDTH;  // with b + D
+  localparam int unsigned COUNT_BITS = $clog2(LARGEST + 1);
   localparam int unsigned TOKEN_BITS = MAX_TOKENS > 1 ? $clog2(MAX_TOKENS) : 1;
   localparam int unsigned GROUP_BITS = GROUPS > 1 ? $clog2(GROUPS) : 1;
   localparam int unsigned LANE_BITS = KEYS > 1 ? $clog2(KEYS) : 1;
@@ -80,8 +86,10 @@ module attention #(
   localparam int unsigned BANK_BITS = $clog2(BANKS);
   localparam int unsigned VALUE_STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1;
 
-  // Enabled edges from the address of a key word to its match counts, and to its probabilities.
-  localparam int unsigned SCORE_DELAY = 1 + popcount_pkg::lane_latency(SIMD);
+  // Enabled edges from the address of a key word to its matches, to what they are with a bias, and
+  // to its probabilities.
+  localparam int unsigned MATCH_DELAY = 1 + popcount_pkg::lane_latency(SIMD);
+  localparam int unsigned SCORE_DELAY = MATCH_DELAY + (RELATIVE != 0 ? 1 : 0);
   localparam int unsigned ROW_DELAY = SCORE_DELAY + (SPS != 0 ? 0 : 2);
   localparam int unsigned LAG = SPS != 0 ? 1 : 4;  // slots from scores to context
 
@@ -138,8 +146,10 @@ module attention #(
     $fatal(1, "attention: PROBABILITY_BITS must be 1 to 24, got %0d", PROBABILITY_BITS);
   end
 
-  // An entry of E, of T or lambda is a beat of the load bus.
-  localparam int unsigned PROBABILITY_BASE = LOAD_BASE + (SPS != 0 ? 0 : HEAD_WIDTH + 1);
+  // An entry of b, of E, of T or lambda is a beat of the load bus.
+  localparam int unsigned EXP_BASE =
+      LOAD_BASE + (RELATIVE != 0 ? (2 * RELATIVE + 1) << $clog2(HEADS) : 0);
+  localparam int unsigned PROBABILITY_BASE = EXP_BASE + (SPS != 0 ? 0 : HEAD_WIDTH + 1);
   localparam int unsigned CONTEXT_BASE = PROBABILITY_BASE + HEADS;
 
   wire logic enable;  // of all that follows the rows' order, so that the output can hold it
@@ -166,6 +176,7 @@ module attention #(
   logic [FOLD_BITS-1:0] fold, query_fold;
   logic [KEYS-1:0] key_valid;
   logic [STEP_BITS-1:0] step;
+  logic [TOKEN_BITS-1:0] row_token;
   logic [HEAD_BITS-1:0] row_head;
   logic [BANK_BITS-1:0] row_bank;
 
@@ -185,7 +196,8 @@ module attention #(
   // Scores
   logic [HEAD_WIDTH-1:0] query_code;
   logic [KEYS*SIMD-1:0] key_code;
-  logic [KEYS*COUNT_BITS-1:0] match_count;
+  logic [KEYS*MATCH_BITS-1:0] match_count;
+  logic [KEYS*COUNT_BITS-1:0] count;  // with the bias
   logic first;
 
   attention_query #(
@@ -253,7 +265,35 @@ module attention #(
       .match_count
   );
 
-  // What goes along with a key word, up to its match counts.
+  if (RELATIVE != 0) begin : gen_relative
+    attention_relative #(
+        .MAX_TOKENS(MAX_TOKENS),
+        .HEADS     (HEADS),
+        .HEAD_WIDTH(HEAD_WIDTH),
+        .KEYS      (KEYS),
+        .RELATIVE  (RELATIVE),
+        .DELAY     (MATCH_DELAY),
+        .BIAS_FILE (RELATIVE_FILE),
+        .BANKED    (BANKED),
+        .LOAD_BITS (LOAD_BITS),
+        .LOAD_BASE (LOAD_BASE)
+    ) u_relative (
+        .clk,
+        .rst_n,
+        .load,
+        .enable,
+        .head (row_head),
+        .token(row_token),
+        .group,
+        .match_count,
+        .count
+    );
+  end else begin : gen_plain
+    wire logic unused = ^row_token;
+    assign count = match_count;
+  end
+
+  // What goes along with a key word, up to its counts.
   logic score_start, score_tick;
   logic [GROUP_BITS-1:0] score_group;
   logic [KEYS-1:0] score_valid;
@@ -320,7 +360,7 @@ module attention #(
   logic [KEYS-1:0] probability;
 
   if (SPS != 0) begin : gen_sps
-    localparam int unsigned THRESHOLD_BITS = $clog2(HEAD_WIDTH + 2);  // HEAD_WIDTH + 1: never
+    localparam int unsigned THRESHOLD_BITS = $clog2(LARGEST + 2);  // LARGEST + 1: never
     wire logic [THRESHOLD_BITS-1:0] threshold;
     logic unused;
 
@@ -348,7 +388,7 @@ module attention #(
     assign probability_start = score_start;
     for (genvar l = 0; l < KEYS; l++) begin : gen_compare
       assign probability[l] = score_valid[l]
-          && THRESHOLD_BITS'(match_count[l*COUNT_BITS+:COUNT_BITS]) >= threshold;
+          && THRESHOLD_BITS'(count[l*COUNT_BITS+:COUNT_BITS]) >= threshold;
     end
   end else begin : gen_softmax
     logic product_tick;
@@ -368,6 +408,7 @@ module attention #(
     attention_softmax #(
         .HEADS           (HEADS),
         .HEAD_WIDTH      (HEAD_WIDTH),
+        .LARGEST         (LARGEST),
         .GROUPS          (GROUPS),
         .KEYS            (KEYS),
         .EXP_BITS        (EXP_BITS),
@@ -377,20 +418,20 @@ module attention #(
         .THRESHOLD_FILE  (PROBABILITY_FILE),
         .BANKED          (BANKED),
         .LOAD_BITS       (LOAD_BITS),
-        .LOAD_BASE       (LOAD_BASE)
+        .LOAD_BASE       (EXP_BASE)
     ) u_softmax (
         .clk,
         .rst_n,
         .load,
         .enable,
-        .start    (score_start),
-        .tick     (score_tick),
-        .group    (score_group),
-        .key_valid(score_valid),
-        .match_count,
-        .step_tick(product_tick),
-        .step     (product_step),
-        .head     (stage_head[2]),
+        .start      (score_start),
+        .tick       (score_tick),
+        .group      (score_group),
+        .key_valid  (score_valid),
+        .match_count(count),
+        .step_tick  (product_tick),
+        .step       (product_step),
+        .head       (stage_head[2]),
         .probability,
         .probability_tick,
         .probability_start

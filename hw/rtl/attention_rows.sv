@@ -9,7 +9,8 @@
 // the key words, groups downwards, so that the first key is the last to come; with
 // step_tick, step goes from 0 to SLOT - 1. row_valid is 0 in a slot that only lets earlier rows
 // pass. The first rows of a sentence go through as many groups as the longest row before them that
-// still is in a later stage (HOLD slots); key_valid marks the keys that exist.
+// still is in a later stage (HOLD slots), and with HOLD every row through three key words, if there
+// are as many; key_valid marks the keys that exist.
 // Throughput and latency: no cycle between slots, rows and sentences.
 // Reference: hw.kernels.attention.BinaryAttention.cycles.
 `default_nettype none
@@ -57,15 +58,16 @@ module attention_rows #(
     output logic                 step_tick,
     output logic [STEP_BITS-1:0] step,
 
-    output logic                 row_valid,
-    output logic                 row_last,   // of its sentence
-    output logic [HEAD_BITS-1:0] row_head,
-    output logic [BANK_BITS-1:0] row_bank
+    output logic                  row_valid,
+    output logic                  row_last,   // of its sentence
+    output logic [TOKEN_BITS-1:0] row_token,
+    output logic [ HEAD_BITS-1:0] row_head,
+    output logic [ BANK_BITS-1:0] row_bank
 );
 
   // The sentence whose rows come next.
   logic pending;
-  logic [TOKEN_BITS-1:0] tokens_left;
+  logic [TOKEN_BITS-1:0] token, tokens_left;
   logic [GROUP_BITS-1:0] last_group;
   logic [LANE_BITS-1:0] last_lane;
   logic [HEAD_BITS-1:0] head;
@@ -105,12 +107,17 @@ module attention_rows #(
   if (HOLD == 0) begin : gen_free
     assign top = issue ? last_group : row_group;
   end else begin : gen_hold
+    // Also from the last key word of a slot to the same one in the next slot there are
+    // (LEAST + 1) FOLDS >= 3 cycles, as attention_softmax needs.
+    localparam int unsigned LEAST = 2 / FOLDS < GROUPS ? 2 / FOLDS : GROUPS - 1;
+    wire logic [GROUP_BITS-1:0] own =
+        last_group > GROUP_BITS'(LEAST) ? last_group : GROUP_BITS'(LEAST);
     logic [GROUP_BITS-1:0] held;
     logic [1:0] hold;
     logic fresh;  // no row of the sentence was issued yet
 
     // Rows of a longer sentence stay in later stages for a while, and what they leave must go.
-    assign top = !issue || (last_group < held && (fresh || hold != 0)) ? held : last_group;
+    assign top = !issue || (own < held && (fresh || hold != 0)) ? held : own;
 
     always_ff @(posedge clk) begin
       if (ready_take) fresh <= 1'b1;
@@ -126,6 +133,7 @@ module attention_rows #(
   always_ff @(posedge clk) begin
     if (ready_take) begin
       pending <= 1'b1;
+      token <= '0;
       tokens_left <= ready_last;
       last_group <= ready_group;
       last_lane <= ready_lane;
@@ -133,8 +141,10 @@ module attention_rows #(
     end
     if (issue) begin
       head  <= head_ends ? '0 : head + 1'b1;
+      if (head_ends) token <= token + 1'b1;
       if (head_ends) tokens_left <= tokens_left - 1'b1;
       if (head_ends && tokens_left == 0) pending <= 1'b0;
+      row_token <= token;
       row_head  <= head;
       row_bank  <= bank;
       row_last  <= head_ends && tokens_left == 0;

@@ -3,14 +3,16 @@
 //
 // Probability bits of the attention: which keys exceed their threshold's share of a softmax.
 //
-// Contract: with M the largest match count of a row's keys, e_j = E[M - matches_j] and S = sum e_j:
+// Contract: with M the largest match count of a row's keys, e_j = E[min(M - matches_j, HEAD_WIDTH)]
+// and S = sum e_j:
 //   p_j = 1 iff e_j * 2**PROBABILITY_BITS > T_head * S,
 // that is e_j > floor(T S / 2**k). E is in EXP_FILE (HEAD_WIDTH + 1 words of EXP_BITS + 1 bits,
 // 0 to 2**EXP_BITS), T in THRESHOLD_FILE (HEADS words of k + 2 bits, -1 to 2**k). A row passes in
 // four slots: maximum; exponentials and their sum; the product by shifts and additions; comparison.
-// start marks the first cycle of a slot, tick a group of keys, at the same places in all slots;
-// step and step_tick count from 0 in each slot, STEP_DELAY edges after start; head is that of the
-// row two slots before. BANKED 1: E, then T, come by the load bus (load_pkg.sv), a word a beat.
+// start marks the first cycle of a slot, tick a group of keys, at the same places in all slots, and
+// three cycles after the group's last tick or later; step and step_tick count from 0 in each slot,
+// STEP_DELAY edges after start; head is that of the row two slots before.
+// BANKED 1: E, then T, come by the load bus (load_pkg.sv), a word a beat.
 // Throughput and latency: a group per cycle; a row per k + 5 cycles at least; three slots and
 // two enabled edges.
 // Reference: hw.reference.softmax_probabilities.
@@ -18,7 +20,8 @@
 
 module attention_softmax #(
     parameter int unsigned HEADS = 4,              // >= 1
-    parameter int unsigned HEAD_WIDTH = 64,        // largest match count
+    parameter int unsigned HEAD_WIDTH = 64,        // largest difference that E has an entry for
+    parameter int unsigned LARGEST = HEAD_WIDTH,   // largest match count, >= HEAD_WIDTH
     parameter int unsigned GROUPS = 64,            // groups of keys, >= 1
     parameter int unsigned KEYS = 1,               // keys of a group, >= 1
     parameter int unsigned EXP_BITS = 12,          // E is 0 to 2**EXP_BITS
@@ -30,7 +33,7 @@ module attention_softmax #(
     parameter int unsigned LOAD_BITS = 72,         // bits of a beat of the load bus
     parameter int unsigned LOAD_BASE = 0,          // index of the first beat
     localparam int unsigned BUS_BITS = load_pkg::bus_bits(1 + BANKED, LOAD_BITS),
-    localparam int unsigned COUNT_BITS = $clog2(HEAD_WIDTH + 1),
+    localparam int unsigned COUNT_BITS = $clog2(LARGEST + 1),
     localparam int unsigned GROUP_BITS = GROUPS > 1 ? $clog2(GROUPS) : 1,
     localparam int unsigned HEAD_BITS = HEADS > 1 ? $clog2(HEADS) : 1
 ) (
@@ -55,11 +58,12 @@ module attention_softmax #(
     output wire logic            probability_start
 );
 
+  localparam int unsigned DIFFERENCE_BITS = $clog2(HEAD_WIDTH + 1);
   localparam int unsigned EXP = EXP_BITS + 1;
   localparam int unsigned SUM_BITS = $clog2(GROUPS * KEYS + 1) + EXP_BITS;  // S of all keys
   localparam int unsigned ACC_BITS = SUM_BITS + 2;  // in [-S, 2 S)
 
-  logic [KEYS-1:0][COUNT_BITS-1:0] differences;
+  logic [KEYS-1:0][DIFFERENCE_BITS-1:0] differences;
   wire logic [KEYS-1:0][EXP-1:0] exponential;  // of each difference
   wire logic [PROBABILITY_BITS+1:0] threshold;  // of head
 
@@ -167,6 +171,8 @@ module attention_softmax #(
     logic count_valid, difference_valid;
     logic [COUNT_BITS-1:0] count;
     logic [EXP:0] earlier;
+    wire logic [COUNT_BITS-1:0] difference = row_maximum - count;
+    wire logic saturates = LARGEST > HEAD_WIDTH && difference > COUNT_BITS'(HEAD_WIDTH);
 
     assign {compared[l], earlier, count_valid, count} = read_word[l*FIELD+:FIELD];
     assign write_word[l*FIELD+:FIELD] = {
@@ -177,7 +183,7 @@ module attention_softmax #(
     always_ff @(posedge clk) begin
       if (enable) begin
         difference_valid <= count_valid && ticks[1];
-        differences[l] <= row_maximum - count;
+        differences[l] <= DIFFERENCE_BITS'(saturates ? COUNT_BITS'(HEAD_WIDTH) : difference);
         if (difference_valid) summand[l] <= {1'b1, exponential[l]};
         else summand[l] <= '0;
         passed[2][l] <= earlier;

@@ -368,7 +368,13 @@ def _run(command: list[str], check: bool = True) -> str:
     name = Path(command[1 if command[0].endswith("perl") else 0]).name
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",  # Verilator's warnings on netlists have names of any bytes
+            env=environment,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ToolError(f"{name}: expected an end within {TIMEOUT_S} s, got none") from None

@@ -34,6 +34,7 @@ KERNELS = (
 MATRICES = (*CONSUMERS, "output", "up", "down")
 RAMS = ("attention_norm_residual", "ffn_norm_residual", "loop")
 LOOPS = ("chip", "memory")
+ATTENTION_FILES = ("RELATIVE", "EXP", "PROBABILITY", "CONTEXT")  # in the order of the load bus
 INDEX_BITS = 24  # of load_pkg.sv
 MIN_LOAD_BITS = 32  # the widest entry of an attention's table is a beat
 
@@ -284,6 +285,7 @@ def encoder_of_size(
         sps=sizes.attention == "sps",
         exp_bits=formats.exp_bits,
         probability_bits=formats.probability_bits,
+        relative_positions=sizes.relative_positions,
     )
     kernels["output"] = BinaryMvu(h, h, 1, 1, raw=True)
     kernels["attention_norm"] = _plain_norm("attention_norm", sizes, formats, widths)
@@ -313,7 +315,7 @@ def banked_files(kernel: AddNorm | BinaryAttention | ChannelThreshold) -> Memory
         names = [f"{kernel.prefix}{name}.hex" for name in order]
     elif isinstance(kernel, BinaryAttention):
         files = kernel.parameters()
-        names = [str(files[f"{name}_FILE"]) for name in ("EXP", "PROBABILITY", "CONTEXT")]
+        names = [str(files[f"{name}_FILE"]) for name in ATTENTION_FILES]
     else:
         names = list(shapes)
     return {name: shapes[name] for name in names if name in shapes}

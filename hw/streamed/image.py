@@ -99,8 +99,7 @@ def _planes(
     if isinstance(kernel, ChannelThreshold):
         return _read(kernel, kernel.memories(input_thresholds(model, layer)))
     context = model[f"{prefix}.output.input_threshold"]
-    names = ("score_threshold",) if kernel.sps else ("exp_table", "probability_threshold")
-    tensors = {name: model[f"{prefix}.attention.{name}"] for name in names}
+    tensors = {name: model[f"{prefix}.attention.{name}"] for name in kernel.tables()}
     return _read(kernel, kernel.memories(context, **tensors))
 
 

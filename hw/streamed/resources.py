@@ -14,7 +14,7 @@ from hw.kernels.channel_threshold import ChannelThreshold
 from hw.kernels.mvu import BinaryMvu
 from hw.kernels.stream import WidthConverter, takes_block_ram
 from hw.resources import Resources, resources_of
-from hw.resources.memories import block_ram, lut_ram, ultra_ram
+from hw.resources.memories import block_ram, lut_ram, lut_rom, ultra_ram
 from hw.streamed.encoder import INDEX_BITS, BankedKernel, StreamedEncoder, factor_bits
 from hw.streamed.top import parts
 
@@ -60,6 +60,9 @@ def kernel_resources(
         if not kernel.sps:
             tables.append((kernel.keys, kernel.head_width + 1, kernel.exp_bits + 1))
         total = resources_of(kernel, family)
+        if kernel.relative_positions:
+            tables.append((kernel.keys, *kernel.relative_shape))
+            total -= Resources(lut=kernel.keys * lut_rom(*kernel.relative_shape))
         for readers, words, bits in tables:
             held_bits, select = lut_ram(2 * words, bits, family)
             total += WRITER + Resources(lut=readers * (held_bits + select + 8))

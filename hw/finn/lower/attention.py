@@ -41,12 +41,13 @@ class InferBinaryAttention(Transformation):
 
 
 def _infer(model: ModelWrapper, probabilities: NodeProto) -> None:
-    scores = producer(model, probabilities.input[0], "MatMul")
+    biases = _biases(model, probabilities)
+    scores = producer(model, (*biases, probabilities)[0].input[0], "MatMul")
     weighted = _next(model, probabilities, "MatMul")
     if weighted.input[0] != probabilities.output[0]:
         raise HardwareFileError(f"{weighted.name}: expected probabilities times values")
     parts = (scores.input[0], scores.input[1], weighted.input[1])
-    inner: list[NodeProto] = [scores, probabilities, weighted]
+    inner: list[NodeProto] = [scores, *biases, probabilities, weighted]
     sources: list[str] = []
     sizes: set[tuple[Any, ...]] = set()
     for order, tensor in zip(PERMUTATIONS.values(), parts, strict=True):
@@ -70,6 +71,9 @@ def _infer(model: ModelWrapper, probabilities: NodeProto) -> None:
     length = f"{probabilities.name}.length"
     _infer_length(model, probabilities, length, tokens)
     constants, attributes = _tables(model, probabilities)
+    for bias in biases:
+        constants.insert(0, bias.input[1])
+        attributes["relative_positions"] = constant(model, bias.input[1]).shape[-1] // 2
     constant(model, threshold.input[1])
     kernel = BinaryAttention(tokens, heads, width, **attributes)
     node = hardware_node(
@@ -78,6 +82,12 @@ def _infer(model: ModelWrapper, probabilities: NodeProto) -> None:
         [threshold.output[0]],
     )
     replace_nodes(model, inner, [node])
+
+
+def _biases(model: ModelWrapper, node: NodeProto) -> list[NodeProto]:
+    """The RelativeBias between the products of queries and keys and `node`, if there is one."""
+    before = model.find_producer(node.input[0])
+    return [before] if before is not None and before.op_type == "RelativeBias" else []
 
 
 def _tables(model: ModelWrapper, node: NodeProto) -> tuple[list[str], dict[str, Any]]:

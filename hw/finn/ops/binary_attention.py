@@ -9,6 +9,7 @@ from hw import reference
 from hw.finn.ops.base import Integers, KernelOp, StreamTypes, Typed, signed, unsigned
 from hw.finn.ops.rtl import KernelRtl
 from hw.kernels import attention
+from hw.kernels.checks import signed_bits
 
 BITS = ("query", "key", "value")
 
@@ -17,8 +18,9 @@ class BinaryAttention(KernelOp):
     """The attention of a layer, up to the thresholds of the context.
 
     Inputs: query, key, value (1, max_tokens, H) bipolar, length (1, 1): the tokens of the sentence;
-    constants `context_threshold` (H,) and `exp_table` (D + 1,), `probability_threshold` (A,), or
-    with `sps` `score_threshold` (A,). Output (1, max_tokens, H) bipolar, -1 behind the sentence.
+    constants `context_threshold` (H,), with `relative_positions` `relative_bias` (A, 2 R + 1), and
+    `exp_table` (D + 1,), `probability_threshold` (A,), or with `sps` `score_threshold` (A,).
+    Output (1, max_tokens, H) bipolar, -1 behind the sentence.
     """
 
     kernel_class = attention.BinaryAttention
@@ -36,14 +38,18 @@ class BinaryAttention(KernelOp):
 
     def constant_types(self) -> dict[str, Typed]:
         kernel: attention.BinaryAttention = self.kernel()
-        heads = (kernel.heads,)
-        types: dict[str, Typed] = {"context_threshold": ((kernel.hidden,), signed(32))}
-        if kernel.sps:
-            return types | {"score_threshold": (heads, signed(32))}
-        return types | {
-            "exp_table": ((kernel.head_width + 1,), unsigned(kernel.exp_bits + 1)),
-            "probability_threshold": (heads, signed(kernel.probability_bits + 2)),
+        heads, width = kernel.heads, kernel.head_width
+        tables: dict[str, Typed] = {
+            "relative_bias": (
+                (heads, 2 * kernel.relative_positions + 1),
+                signed(signed_bits(-width, width)),
+            ),
+            "exp_table": ((width + 1,), unsigned(kernel.exp_bits + 1)),
+            "probability_threshold": ((heads,), signed(kernel.probability_bits + 2)),
+            "score_threshold": ((heads,), signed(32)),
         }
+        types: dict[str, Typed] = {"context_threshold": ((kernel.hidden,), signed(32))}
+        return types | {name: tables[name] for name in kernel.tables()}
 
     def compute(
         self, streams: Sequence[Integers], constants: Mapping[str, Integers]
@@ -52,6 +58,8 @@ class BinaryAttention(KernelOp):
         length = kernel.checked_tokens(int(streams[3].item()))
         query, key, value = (reference.split_heads(x[:length], kernel.heads) for x in streams[:3])
         scores = query @ key.transpose(0, 2, 1)
+        if kernel.relative_positions:
+            scores = scores + 2 * reference.relative_bias(constants["relative_bias"], length)
         if kernel.sps:
             kept = reference.sps_probabilities(scores, constants["score_threshold"])
         else:
