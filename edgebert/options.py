@@ -261,8 +261,8 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         dest="source",
         metavar="SOURCE",
         help="whose sentences to take, pair or disturb: imdb, wordnet (definitions and examples), "
-        "wordnet-examples, or a FILE of a sentence a line (default: imdb, and with --pairs or "
-        "--disturbed the task)",
+        "wordnet-examples, train (the task's, those of pairs by themselves), or a FILE of a "
+        "sentence a line (default: imdb, and with --pairs or --disturbed the task)",
     )
     add("--max-words", type=int, metavar="N", help="none longer than that (default: 60)")
     add("--min-words", type=int, metavar="N", help="with --disturbed, none shorter than that")

@@ -1,11 +1,14 @@
 """What `edgebert text` does."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgebert.checkpoint import write_atomic
 from edgebert.errors import UserError
 from edgebert.output import say
+
+TRAIN = "train"  # as a source: the task's train sentences, those of a pair by themselves
 
 
 def text(options: argparse.Namespace) -> int:
@@ -28,7 +31,7 @@ def text(options: argparse.Namespace) -> int:
 
 
 def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import choose_sentences, source_sentences
+    from edgebert.corpus import choose_sentences
     from edgebert.tasks import load_task
 
     if options.data is not None and options.task is None:
@@ -36,12 +39,22 @@ def _sentences(options: argparse.Namespace, longest: int) -> list[str]:
     examples = load_task(options.task, options.data).dev if options.task else []
     pairs = [(example.text, example.text_b) for example in examples]
     dev = [part for pair in pairs for part in pair if part is not None]
-    sentences = source_sentences(options.source or "imdb", dev, longest)
-    return choose_sentences(sentences, options.sentences, longest)
+    return choose_sentences(_source(options, dev, longest), options.sentences, longest)
+
+
+def _source(options: argparse.Namespace, excluded: Iterable[str], longest: int) -> list[str]:
+    """The sentences of --from."""
+    from edgebert.corpus import paired_sentences, source_sentences
+
+    if options.source != TRAIN:
+        return source_sentences(options.source or "imdb", excluded, longest)
+    if options.task is None:
+        raise UserError(f"--from {TRAIN}: expected a --task with it, got none")
+    return paired_sentences(options.task, options.data, longest, options.held_out)
 
 
 def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
-    from edgebert.corpus import source_sentences, usable
+    from edgebert.corpus import usable
     from edgebert.disturb import disturb_pairs, disturb_sentences
     from edgebert.tasks import load_task
 
@@ -51,7 +64,7 @@ def _disturbed(options: argparse.Namespace, longest: int) -> list[str]:
     examples, judges = usable(task, options.held_out)
     texts = None
     if options.source is not None:
-        texts = source_sentences(options.source, judges, longest)
+        texts = _source(options, judges, longest)
     if not task.pairs:
         shortest = 1 if options.min_words is None else options.min_words
         texts = [example.text for example in examples] if texts is None else texts

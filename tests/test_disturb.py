@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import main
-from edgebert.corpus import source_sentences
+from edgebert.corpus import source_sentences, usable
 from edgebert.disturb import MOST_CHANGES, disturb_pairs, disturb_sentences
 from edgebert.errors import UserError
 from edgebert.held_out import hold_out
@@ -162,6 +162,24 @@ def test_the_command_disturbs_one_of_two_copies_of_a_sentence(glue: Path, tmp_pa
     rows = [line.split("\t") for line in out.read_text().splitlines()]
     assert len(rows) == 50
     assert all(a != b and (a in sentences or b in sentences) for a, b in rows)
+
+
+def test_the_command_disturbs_one_of_two_copies_of_a_train_sentence(
+    glue: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pairs.txt"
+    options = ["--task", "mrpc", "--data", str(glue), "--disturbed", "300", "--from", "train"]
+    assert main(["text", "--out", str(out), *options, "--max-words", "30"]) == 0
+    train, judges = usable(load_task("mrpc", glue), 0.1)
+    known = {comparable(part) for example in train for part in example.parts} - judges
+    rows = [tuple(map(comparable, line.split("\t"))) for line in out.read_text().splitlines()]
+    assert len(set(rows)) == 300
+    assert all(a != b and (a in known or b in known) for a, b in rows)
+
+
+def test_train_as_a_source_needs_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["text", "--out", str(tmp_path / "x"), "--from", "train"]) == 2
+    assert "--from train: expected a --task with it, got none" in capsys.readouterr().err
 
 
 def test_what_is_held_out_from_train_is_not_disturbed(tmp_path: Path) -> None:
