@@ -102,6 +102,7 @@ class TrainConfig:
     epochs: Mapping[str, float] = field(default_factory=lambda: {"default": 3})
     least_steps: Mapping[str, float] = field(default_factory=lambda: {"default": 0})
     lr: Mapping[str, float] = field(default_factory=lambda: {"default": 5e-4})
+    shrink_sums: bool = False  # at the start of w1a1: scale down what saturates (saturation.py)
     scale_lr_factor: float = 1.0  # learning rate of alpha and beta, relative to lr
     batch_size: int = 32
     weight_decay: float = 0.01

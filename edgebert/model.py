@@ -221,9 +221,13 @@ class BinaryBert(nn.Module):
             self._folded = fold(self)
         return self._folded
 
+    def changed(self) -> None:
+        """To be told when parameters change otherwise than in training: their integers do, too."""
+        self._folded = None
+
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """As every module's."""
-        self._folded = None  # of the parameters before
+        self.changed()
         return super().load_state_dict(*args, **kwargs)
 
     def binary_words(self, ids: Tensor) -> Tensor:

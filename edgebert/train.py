@@ -9,10 +9,12 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from edgebert import native
+from edgebert.batches import sequential_batches
 from edgebert.config import Config, parse_schedule
 from edgebert.context import Context
 from edgebert.earlier import load_start
 from edgebert.errors import UserError
+from edgebert.evaluate import EVAL_BATCH, model_inputs
 from edgebert.feed import stage_steps
 from edgebert.inputs import Inputs, prepare_inputs
 from edgebert.interrupt import Interrupted, stop_signal
@@ -20,6 +22,7 @@ from edgebert.model import BinaryBert, next_stage
 from edgebert.provenance import check_same, run_info, some_sentences
 from edgebert.quantized_init import Starts, quantized_starts, start_from
 from edgebert.rundir import RunFolder, RunInfo, StageResult, check_out, require_run
+from edgebert.saturation import shrink_sums
 from edgebert.soft_labels import load_teacher, soft_labels
 from edgebert.stages import Stage
 from edgebert.trainlog import TrainLog
@@ -136,6 +139,8 @@ def _run_stages(
             if bits.name in starts.states and not resumed:
                 start_from(student, starts.states[bits.name], pooler=teacher is None)
                 context.say(f"{bits.name}: its encoder starts from an earlier {bits.name}")
+            if config.train.shrink_sums and student.deploy and not resumed:
+                _shrink(context, student)
             stage = Stage(context, index, bits, student, teacher, steps)
             stage.start(saved if index == begin else None)
             if saved and index == begin:
@@ -145,6 +150,17 @@ def _run_stages(
                 raise Interrupted(f"stopped at the end of {bits.name}")
         steps += here
     return [folder.read_stage(bits) for bits in schedule]
+
+
+def _shrink(context: Context, student: BinaryBert) -> None:
+    """`train.shrink_sums`, by a batch of the task's train sentences of middle length."""
+    if not student.layers[-1].down.quantizer.initialized:  # type: ignore[union-attr]
+        return  # the first batch sets the scales
+    split = context.inputs.train
+    batches = sequential_batches(split.lengths, EVAL_BATCH)
+    inputs = model_inputs(split, batches[len(batches) // 2], torch.device("cpu"))
+    for name, factor in shrink_sums(student.eval(), inputs).items():
+        context.say(f"{student.bits.name}: {name} made {1 / factor:.3g} times as small")
 
 
 def _first_model(config: Config, inputs: Inputs, init: str | None) -> BinaryBert:

@@ -9,7 +9,7 @@ import torch
 
 from edgebert.deploy import trace_forward
 from edgebert.model import BinaryBert
-from edgebert.saturation import advice, saturation
+from edgebert.saturation import advice, saturation, shrink_sums
 from edgebert.train import train
 from tests.micro import micro_config, write_reviews
 from tests.trained import ONE, random_batch, small_config, trained_model
@@ -47,6 +47,44 @@ def test_only_much_is_said_in_one_line() -> None:
     found = advice({"layer.0.ffn_norm.sum": 0.02, "layer.1.attention_norm.sum": 0.25})
     assert found is not None and "\n" not in found
     assert found.startswith("note: 25.0% of layer.1.attention_norm.sum saturate")
+
+
+def test_what_saturates_is_made_as_large_as_the_residual() -> None:
+    wide, batch = model(200), random_batch(0, small_config(), [9, 5, 7], pad=3)
+    before = trace_forward(wide, *batch)
+    factors = shrink_sums(wide, batch)
+    assert set(factors) == {"layer.1.down"} and 0 < factors["layer.1.down"] < 0.1
+    after = trace_forward(wide, *batch)
+    assert saturation(wide, batch) == {}
+    real = batch[2].bool()
+    for name, values in before.items():  # what comes before, and every accumulator, is as it was
+        if not name.startswith(("layer.1.ffn_norm", "pooler", "logits")):
+            of_heads = name.endswith((".scores", ".probabilities"))
+            assert of_heads or torch.equal(after[name][real], values[real]), name
+    residual = after["layer.1.attention_norm.residual"][real].double()
+    added = after["layer.1.ffn_norm.sum"][real].double() - residual
+    assert float(added.std()) == pytest.approx(float(residual.std()), rel=0.01)
+    assert shrink_sums(wide, batch) == {}
+
+
+def test_a_training_shrinks_what_its_start_saturates(tmp_path: Path) -> None:
+    data = write_reviews(tmp_path / "data")
+    config = micro_config(schedule="w1a1", epochs=1, lr=1.0)
+    config = replace(config, arithmetic=replace(config.arithmetic, word_bits=12, fraction_bits=8))
+    train(config, "csv", data, tmp_path / "first", device="cpu", progress=False)
+    fractions = []
+    for shrink in (False, True):
+        said: list[str] = []
+        rates, start = {"default": 1e-9}, str(tmp_path / "first")
+        again = replace(config.train, shrink_sums=shrink, quantized_init=start, lr=rates)
+        out = tmp_path / f"shrink {shrink}"
+        changed = replace(config, train=again)
+        train(changed, "csv", data, out, device="cpu", progress=False, say=said.append)
+        assert any("layer.0.down made" in line for line in said) == shrink
+        lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        fractions += [line["saturated"] for line in map(json.loads, lines) if "saturated" in line]
+    kept, shrunk = (found["layer.0.ffn_norm.sum"] for found in fractions)
+    assert shrunk < kept / 2  # not 0, as here LayerNorm gives the ends of the word, too
 
 
 @pytest.mark.parametrize(("fraction_bits", "saturates"), [(11, True), (5, False)])
