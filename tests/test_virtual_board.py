@@ -254,6 +254,13 @@ def test_a_thousandth_call_of_the_driver_is_as_right_as_the_first(encoder: Any) 
         assert board.counts()["open"] == 0
 
 
+def test_a_board_starts_whatever_its_registers_hold_at_power_up(encoder: Any) -> None:
+    _, _, design, shell, _ = encoder
+    for seed in range(1, 33):
+        with virtual_board(design, shell, seed=seed) as board:
+            assert board.mmio.read(reg.STATUS) == 0
+
+
 def test_the_driver_refuses_another_model(encoder: Any) -> None:
     _, package, design, shell, _ = encoder
     board = virtual_board(design, shell, model_hash="12" * 32)

@@ -71,7 +71,14 @@ class Board {
 #include "ports.inc"
         for (auto &[name, set] : inputs_) set(0);
         top_->eval();
-        reset(kResetCycles);
+        // Registers start with any values, that of the accelerator's reset too, so that until the
+        // first edge assertions would judge an accelerator that is not in reset.
+        context_.assertOn(false);
+        top_->aresetn = 0;
+        in_reset_ = true;
+        run(1);
+        context_.assertOn(true);
+        reset(kResetCycles - 1);
     }
     ~Board() { top_->final(); }
 
