@@ -123,10 +123,10 @@ class _Lifting:
         threshold = self.integers[f"{name}.input_threshold"]
         bound = 2 ** (self.formats.word_bits - 1)
         live = np.abs(threshold) < bound  # the others never change
-        distance = np.abs(residual - threshold)[:, live] * unit
+        distance = np.abs(residual - threshold + HALF)[:, live] * unit
         alpha = float(distance.mean()) if distance.size else 1.0
         _set(linear.quantizer, alpha * TRAINED[name.rsplit(".", 1)[-1]])
-        linear.quantizer.beta.copy_(-_tensor(threshold) * unit)
+        linear.quantizer.beta.copy_((HALF - _tensor(threshold)) * unit)
 
     def signs(self, name: str, layer: EncoderLayer, part: str, alpha: float | None) -> None:
         """A projection and the signs of its output, of scale alpha where that isn't free."""

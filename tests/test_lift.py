@@ -80,6 +80,20 @@ def test_the_zoos_models_come_back(name: str) -> None:
     assert_same(lower_tensors(lift(before)), integers(before))
 
 
+@pytest.mark.parametrize("way", [-1, 1])
+def test_no_integer_hangs_on_a_rounding(way: int) -> None:
+    """Thresholds of nothing, too, whose shift would be an exact zero, which every step moves."""
+    before = lowered(trained_model(small_config(relative_positions=3), ONE, True))
+    for name, tensor in before.tensors.items():
+        if name.endswith("threshold"):
+            tensor[: len(tensor) // 2] = 0
+    model = lift(before)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(way * 1e-12)
+    assert_same(lower_tensors(model), integers(before))
+
+
 def test_it_computes_what_the_reference_does() -> None:
     before = lowered(trained_model(small_config(), ONE, True))
     ids, types = before["golden.input_ids"][:1], before["golden.token_type_ids"][:1]

@@ -221,8 +221,13 @@ def test_a_training_step_is_the_same_on_either_path(
         loss.backward()
         gradients.append({name: p.grad.to_dense() for name, p in model.named_parameters()})
     for name, ours in gradients[0].items():
-        bound = 1e-4 * float(gradients[1][name].abs().max()) + 1e-9
-        torch.testing.assert_close(ours, gradients[1][name], rtol=1e-4, atol=bound)
+        reference = gradients[1][name]
+        module = name.rpartition(".")[0] + "."
+        terms = max(float(g.abs().max()) for n, g in gradients[1].items() if n.startswith(module))
+        # A scale's gradient sums the terms of its shifts' over all channels, where they may nearly
+        # cancel: float32 rounds relative to the terms, not to what is left of them.
+        bound = 1e-4 * float(reference.abs().max()) + 3e-5 * terms + 1e-9
+        torch.testing.assert_close(ours, reference, rtol=0, atol=bound)
 
 
 def test_without_a_compiler_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
