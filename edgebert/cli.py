@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else OK
     except KeyboardInterrupt as stop:
         print(f"edgebert: {stop}" if str(stop) else "edgebert: stopped", file=sys.stderr)
+        # CPython ends by the signal in place of a status when code in a string was interrupted, as
+        # where a dataclass is made, though the interruption was handled; a next string clears that.
+        eval("None")
         return INTERRUPTED
     except Exception as error:
         line = _one_line(error)

@@ -432,6 +432,25 @@ def test_ctrl_c_saves_a_checkpoint_and_exits_with_130(base: Path) -> None:
     assert (base / "stopped" / "checkpoint" / "checkpoint.json").is_file()
 
 
+def test_an_interruption_while_a_class_is_made_exits_with_130_too(tmp_path: Path) -> None:
+    """CPython then kills itself by the signal, as of any code in a string that Ctrl-C ends."""
+    code = (
+        "import sys\nfrom edgebert import cli\n"
+        "def interrupted(options): exec('raise KeyboardInterrupt')\n"
+        "cli.function_of = lambda options: interrupted\n"
+        "if __name__ == '__main__': sys.exit(cli.main(['zoo', 'list']))\n"
+    )
+    (tmp_path / "program.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "program"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "edgebert: stopped\n")
+
+
 def test_debug_shows_the_traceback(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(base / "nowhere"), "text", "--debug"]) == 2
     err = capsys.readouterr().err

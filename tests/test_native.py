@@ -225,7 +225,8 @@ def test_a_training_step_is_the_same_on_either_path(
         module = name.rpartition(".")[0] + "."
         terms = max(float(g.abs().max()) for n, g in gradients[1].items() if n.startswith(module))
         # A scale's gradient sums the terms of its shifts' over all channels, where they may nearly
-        # cancel: float32 rounds relative to the terms, not to what is left of them.
+        # cancel. What rounds, float32 or the tile unit's two bfloat16 a value, does so relative to
+        # the terms, not to what is left of them.
         bound = 1e-4 * float(reference.abs().max()) + 3e-5 * terms + 1e-9
         torch.testing.assert_close(ours, reference, rtol=0, atol=bound)
 
