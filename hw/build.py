@@ -19,11 +19,12 @@ from hw.design import Design, load_design
 from hw.errors import HardwareFileError, ParameterError
 from hw.fold.fifo_memories import place_fifos, waiting_room
 from hw.fold.given import given_solution
-from hw.fold.solver import DoesNotFit, Solution, rate, solve
+from hw.fold.solver import DoesNotFit, rate, solve
 from hw.integer_model import IntegerModel, load_integer_model, write_atomically
 from hw.layout import Dimensions
 from hw.reference import run_embedding
 from hw.resources import Resources, resources_of
+from hw.resources.amount import LABELS
 
 if TYPE_CHECKING:
     from hw.bitfile.step import Toolchain
@@ -41,6 +42,7 @@ TIMING, ESTIMATE, SYNTHESIZED = "timing.json", "estimate.json", "synthesized.jso
 STREAMED, STREAMED_LENGTHS = "weight_streamed.json", (32, 64)
 FOLDING_FORMAT = "edgebert folding"
 CHECKED = 2  # golden sentences that every pass is checked on
+REFOLDINGS = 3  # at most, where FIFOs take more than planned
 NAME = "encoder"  # of the top module
 DESIGN_FOLDER = "design"
 SHORTEST = 3  # tokens of a sentence of one word: [CLS] word [SEP]
@@ -166,56 +168,56 @@ def _golden_residuals(model: IntegerModel, max_tokens: int) -> list[Any]:
     return residuals
 
 
+def folding_folder(build: BuildFolder) -> Path:
+    """The folder of the folding that is built: of the step `fifos` where that folded again."""
+    if FIFOS in build.steps and (build.folder(FIFOS) / FOLDED).is_file():
+        return build.folder(FIFOS)
+    return build.folder(FOLD)
+
+
 def _fold(build: BuildFolder, folder: Path, say: Say) -> None:
     from hw.finn.adapter import finn_session
 
-    request = build.request
-    dimensions = load_integer_model(build.folder(LOWER) / MODEL).dimensions
     with finn_session(folder / "finn"):
-        from qonnx.core.modelwrapper import ModelWrapper
+        try:
+            _fold_for(build, board_of(build), folder, say)
+        except DoesNotFit as error:
+            say(f"  {error}; looking for a weight-streamed one")
+            _stream(build, folder, str(error))
 
-        from hw.finn.lower.fold import fold, kernel_ops
-        from hw.finn.ops import register_ops
 
-        register_ops()
-        model = ModelWrapper(str(build.folder(LOWER) / LOWERED))
-        kernels = {name: op.kernel() for name, op in kernel_ops(model).items()}
-        given = request["folding"]
-        if given is None:
-            try:
-                solution = _solve(kernels, build)
-            except DoesNotFit as error:
-                say(f"  {error}; looking for a weight-streamed one")
-                _stream(build, folder, str(error))
-                return
-        else:
-            tokens, clock = request["max_tokens"], request["clock_mhz"]
-            solution = given_solution(kernels, given["folding"], board_of(build), tokens, clock)
-        model = fold(model, _of_kernels(solution.folding, kernels))
-        model.save(str(folder / FOLDED))
+def _fold_for(build: BuildFolder, board: Board, folder: Path, say: Say) -> None:
+    """Write the folding, the solution and the folded graph for a board. In a session of FINN.
+
+    Raises ParameterError and DoesNotFit as `solve`.
+    """
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from hw.finn.lower.fold import fold, kernel_ops
+    from hw.finn.ops import register_ops
+
+    register_ops()
+    model = ModelWrapper(str(build.folder(LOWER) / LOWERED))
+    kernels = {name: op.kernel() for name, op in kernel_ops(model).items()}
+    request = build.request
+    given, tokens, clock = request["folding"], request["max_tokens"], request["clock_mhz"]
+    if given is None:
+        wanted = None if request["fps"] is None else rate(request["fps"], tokens)
+        solution = solve(kernels, board, tokens, clock_mhz=clock, tokens_per_s=wanted)
+    else:
+        solution = given_solution(kernels, given["folding"], board, tokens, clock)
+    fold(model, _of_kernels(solution.folding, kernels)).save(str(folder / FOLDED))
     content = {
         "format": FOLDING_FORMAT,
-        "model": _sizes(dimensions),
-        "max_tokens": request["max_tokens"],
+        "model": _sizes(load_integer_model(build.folder(LOWER) / MODEL).dimensions),
+        "max_tokens": tokens,
         "folding": solution.folding,
     }
     _write_json(folder / FOLDING, content)
-    _write_json(folder / SOLUTION, asdict(solution))
+    _write_json(folder / SOLUTION, asdict(replace(solution, budget=board_of(build).budget)))
     say(
         f"  {solution.cycles} cycles a token, {solution.total.lut:,} LUT, "
         f"{solution.total.bram18 / 2:g} BRAM36 (estimated)"
-    )
-
-
-def _solve(kernels: Mapping[str, Any], build: BuildFolder) -> Solution:
-    request = build.request
-    wanted = None if request["fps"] is None else rate(request["fps"], request["max_tokens"])
-    return solve(
-        kernels,
-        board_of(build),
-        request["max_tokens"],
-        clock_mhz=request["clock_mhz"],
-        tokens_per_s=wanted,
     )
 
 
@@ -250,7 +252,6 @@ def _of_kernels(folding: Mapping[str, Any], kernels: Mapping[str, Any]) -> dict[
 
 def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
     from hw.finn.adapter import finn_session
-    from hw.sim.fifo_depths import size_fifos, with_depths
     from hw.timing import measure
 
     if (build.folder(FOLD) / STREAMED).is_file():
@@ -259,17 +260,30 @@ def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
             f"weight-streamed, which is estimated only (BUILD/{FOLD}/{STREAMED}); "
             "use --until estimate, or a larger board"
         )
-    folding = _read_json(build.folder(FOLD) / FOLDING)["folding"]
+    board = board_of(build)
     with finn_session(folder / "finn"):
-        from qonnx.core.modelwrapper import ModelWrapper
+        sized = _sized(build.folder(FOLD), board, say)
+        if build.request["folding"] is None and not _total(sized, board).fits(board.budget):
+            sized = _folded_again(build, sized, folder, say) or sized
+    depths = {name: {"depth": k.depth, "ram": k.ram} for name, k in sized.fifos().items()}
+    _write_json(folder / DEPTHS, depths)
+    _write_json(folder / TIMING, [asdict(timing) for timing in measure(sized)])
+    say(f"  {sum(k.depth > 2 for k in sized.fifos().values())} of {len(depths)} deeper than 2")
 
-        from hw.finn.design import design_of
-        from hw.finn.ops import register_ops
-        from hw.finn.streams import build_graph
 
-        register_ops()
-        model = ModelWrapper(str(build.folder(FOLD) / FOLDED))
-        design = design_of(build_graph(model, {}), name=NAME, properties={})
+def _sized(folded: Path, board: Board, say: Say) -> Design:
+    """The design of a folding, its FIFOs as deep as simulation finds. In a session of FINN."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from hw.finn.design import design_of
+    from hw.finn.ops import register_ops
+    from hw.finn.streams import build_graph
+    from hw.sim.fifo_depths import size_fifos, with_depths
+
+    register_ops()
+    model = ModelWrapper(str(folded / FOLDED))
+    design = design_of(build_graph(model, {}), name=NAME, properties={})
+    folding = _read_json(folded / FOLDING)["folding"]
     rams = {name: fields["ram"] for name, fields in folding.items() if "ram" in fields}
     found = size_fifos(design, report=lambda line: say(f"  {line}"))
     least = waiting_room(design)
@@ -277,11 +291,38 @@ def _size_fifos(build: BuildFolder, folder: Path, say: Say) -> None:
         design,
         {name: max(int(entry["depth"]), least.get(name, 0)) for name, entry in found.items()},
     )
-    sized = sized.with_kernels(place_fifos(sized, board_of(build), rams))
-    depths = {name: {"depth": k.depth, "ram": k.ram} for name, k in sized.fifos().items()}
-    _write_json(folder / DEPTHS, depths)
-    _write_json(folder / TIMING, [asdict(timing) for timing in measure(sized)])
-    say(f"  {sum(k.depth > 2 for k in sized.fifos().values())} of {len(depths)} deeper than 2")
+    return sized.with_kernels(place_fifos(sized, board, rams))
+
+
+def _folded_again(build: BuildFolder, sized: Design, folder: Path, say: Say) -> Design | None:
+    """A design that keeps to the budget with its FIFOs, and its folding in the folder.
+
+    The solver plans FIFOs without simulation. What they took more than planned is kept free of the
+    budget that it gets, until a design fits; None where none does.
+    """
+    board, free, planned = board_of(build), Resources(), build.folder(FOLD)
+    for _ in range(REFOLDINGS):
+        total = _total(sized, board)
+        say(f"  {_listed(total.excess(board.budget))} more than {board.name} has: folding again")
+        more = total.excess(Resources(**_read_json(planned / SOLUTION)["total"]))
+        free = Resources(*map(max, free.amounts(), more.amounts()))
+        try:
+            _fold_for(build, replace(board, reserve=board.reserve + free), folder, say)
+        except ParameterError as error:
+            say(f"  with {_listed(free)} kept free for FIFOs: {error}")
+            break
+        planned, sized = folder, _sized(folder, board, say)
+        if _total(sized, board).fits(board.budget):
+            return sized
+    for name in (FOLDED, FOLDING, SOLUTION):
+        (folder / name).unlink(missing_ok=True)
+    return None
+
+
+def _listed(amounts: Resources) -> str:
+    """Those that there are something of."""
+    listed = ((LABELS[name], amount) for name, amount in amounts.as_dict().items() if amount)
+    return ", ".join(f"{amount:,} {label}" for label, amount in listed)
 
 
 def _generate(build: BuildFolder, folder: Path, say: Say) -> None:
@@ -306,7 +347,7 @@ def _generate(build: BuildFolder, folder: Path, say: Say) -> None:
         from hw.finn.streams import build_graph
 
         register_ops()
-        folded = ModelWrapper(str(build.folder(FOLD) / FOLDED))
+        folded = ModelWrapper(str(folding_folder(build) / FOLDED))
         final = build_graph(folded, depths)
         final.save(str(folder / FINAL))
         design = design_of(final, name=NAME, properties=properties)
@@ -320,7 +361,7 @@ def _generate(build: BuildFolder, folder: Path, say: Say) -> None:
 
 def _estimate(design: Design, board: Board, say: Say) -> dict[str, Any]:
     """Resources by instance of a design, its FIFOs as deep as simulation made them."""
-    nodes = {name: resources_of(kernel, board.family) for name, kernel in design.instances.items()}
+    nodes = _nodes(design, board)
     total = Resources.total(nodes.values())
     if not total.fits(board.budget):
         say(f"  note: estimated at more than the budget of {board.name}: {total.as_dict()}")
@@ -328,6 +369,15 @@ def _estimate(design: Design, board: Board, say: Say) -> dict[str, Any]:
         "total": total.as_dict(),
         "nodes": {name: amount.as_dict() for name, amount in nodes.items()},
     }
+
+
+def _nodes(design: Design, board: Board) -> dict[str, Resources]:
+    """What each instance takes."""
+    return {name: resources_of(kernel, board.family) for name, kernel in design.instances.items()}
+
+
+def _total(design: Design, board: Board) -> Resources:
+    return Resources.total(_nodes(design, board).values())
 
 
 def _synthesize(build: BuildFolder, folder: Path, say: Say) -> None:

@@ -23,6 +23,7 @@ from hw.build import (
     SYNTHESIZED,
     TIMING,
     board_of,
+    folding_folder,
 )
 from hw.build import SOLUTION as SOLUTION_FILE
 from hw.build_folder import BuildFolder
@@ -63,7 +64,7 @@ def collect(build: BuildFolder) -> Data:
     board, request = board_of(build), build.request
     if (build.folder(FOLD) / STREAMED).is_file():
         return _streamed(build, board)
-    solution = _read(build.folder(FOLD) / SOLUTION_FILE)
+    solution = _read(folding_folder(build) / SOLUTION_FILE)
     clock = float(request["clock_mhz"])
     operations = 2 * solution["macs"]
     estimated = solution

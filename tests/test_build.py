@@ -374,6 +374,43 @@ def test_fifos_go_to_luts_where_block_ram_runs_out(place: Path) -> None:
     assert kept[moved[0]].ram == "block"
 
 
+BOARD = """
+part: xc7z020clg400-1
+family: xc7
+clock_mhz: 100
+dram_bytes_per_s: 1.0e+9
+lut: 4400
+ff: 106400
+bram36: 5
+dsp: 220
+reserve: {lut: 0, ff: 0, bram36: 0, dsp: 0}
+"""
+
+
+def test_a_build_folds_again_where_fifos_take_more_than_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_export(tmp_path / "export", random_integer_model(layers=2))
+    (tmp_path / "small.yaml").write_text(BOARD)
+    out, board = tmp_path / "build", ["--board", str(tmp_path / "small.yaml")]
+    options = ["--max-tokens", "12", *board]
+    assert main(["build", str(tmp_path / "export"), "--out", str(out), *options]) == 0
+    assert "1 BRAM18 more than small has: folding again" in capsys.readouterr().err
+    report = json.loads((out / "report" / "report.json").read_text())
+    total = report["estimated"]["total"]
+    assert total["bram18"] <= 10 and total["lut"] <= 4400
+    first = json.loads((out / "fold" / "solution.json").read_text())
+    assert report["estimated"]["cycles_per_token"] > first["cycles"]
+    timings = report["simulated"]["timings"]
+    assert timings[-1]["ideal_cycles_per_token"] == report["estimated"]["cycles_per_token"]
+    assert main(["simulate", str(out)]) == 0
+    # its folding is a file for --fold, as that of the step before is
+    again, folding = tmp_path / "again", out / "fifos" / "folding.json"
+    options += ["--fold", str(folding), "--until", "estimate"]
+    assert main(["build", str(tmp_path / "export"), "--out", str(again), *options]) == 0
+    assert (again / "fold" / "folding.json").read_bytes() == folding.read_bytes()
+
+
 def test_half_a_longest_sentence_can_wait_before_an_attention(place: Path) -> None:
     from hw.fold.fifo_memories import waiting_room
 

@@ -39,34 +39,35 @@ def waiting_beats(attention: BinaryAttention) -> int:
     return -(-attention.max_tokens // 2) * (attention.hidden // attention.in_bits)
 
 
-def place_fifos(design: Design, board: Board, fixed: Mapping[str, str]) -> dict[str, StreamFifo]:
+def place_fifos(design: Design, board: Board, planned: Mapping[str, str]) -> dict[str, StreamFifo]:
     """The design's FIFOs with memories that keep it within a board, if they can.
 
-    The FIFOs that take the fewest LUTs for a block RAM go to LUTs first, until it fits.
+    The FIFOs that take the fewest LUTs for a block RAM go to LUTs first, until it fits; of those
+    whose memories the solver planned only where they turned out deeper than it took them for, and
+    LUTs are left.
 
     Args:
         design: with its depths.
         board: its budget.
-        fixed: memories of FIFOs that are decided, by name.
+        planned: memories of FIFOs that the solver chose, by name.
     """
     fifos = design.fifos()
-    for name, ram in fixed.items():
+    for name, ram in planned.items():
         if name in fifos:
             fifos[name] = replace(fifos[name], ram=ram)
     total = Resources.total(
         resources_of(fifos.get(name, kernel), board.family)
         for name, kernel in design.instances.items()
     )
-    over = total.bram18 - board.budget.bram18
-    movable = {
-        name: _price(fifo, board.family)
-        for name, fifo in fifos.items()
-        if name not in fixed and fifo.bram18()
-    }
-    for name in sorted(movable, key=lambda n: (movable[n], n)):
-        if over <= 0:
+    in_block = [name for name, fifo in fifos.items() if fifo.bram18()]
+    moves = {name: _move(fifos[name], board.family) for name in in_block}
+    for name in sorted(in_block, key=lambda n: (n in planned, _price(moves[n]), n)):
+        if total.bram18 <= board.budget.bram18:
             break
-        over -= fifos[name].bram18()
+        after = total + moves[name]
+        if name in planned and after.lut > board.budget.lut:
+            continue
+        total = after
         fifos[name] = replace(fifos[name], ram="distributed")
     return {name: filled(fifo, board.family) for name, fifo in fifos.items()}
 
@@ -96,9 +97,14 @@ def _memories(fifo: StreamFifo, family: str) -> tuple[int, int, int]:
     return used.bram18, used.uram, fifo.lutram_lut()
 
 
-def _price(fifo: StreamFifo, family: str) -> float:
-    """LUTs that free one block RAM."""
-    before, after = (
+def _move(fifo: StreamFifo, family: str) -> Resources:
+    """What is taken more by it in LUTs than in block RAM."""
+    block, distributed = (
         resources_of(replace(fifo, ram=ram), family) for ram in ("block", "distributed")
     )
-    return (after.lut - before.lut) / max(1, before.bram18 - after.bram18)
+    return distributed - block
+
+
+def _price(move: Resources) -> float:
+    """LUTs that free one block RAM."""
+    return move.lut / max(1, -move.bram18)

@@ -187,8 +187,7 @@ class _Search:
             if total.fits(self.board.budget):
                 return folding, nodes, cycles_of
             # Where layers differ, FIFOs are counted in sum only: leave room for the difference.
-            over = {n: max(0, getattr(total - self.board.budget, n)) for n in NAMES}
-            budget = budget - Resources(**over)
+            budget = budget - total.excess(self.board.budget)
         return None
 
     def binding(self, problem: Problem) -> str:

@@ -41,6 +41,10 @@ class Resources:
         """Whether no resource exceeds the budget."""
         return all(a <= b for a, b in zip(self.amounts(), budget.amounts(), strict=True))
 
+    def excess(self, budget: "Resources") -> "Resources":
+        """What is more than the budget, of each resource; 0 where nothing is."""
+        return Resources(*(max(0, amount) for amount in (self - budget).amounts()))
+
     def shares(self, budget: "Resources") -> dict[str, float]:
         """Share of the budget by resource; infinite where there is none of it."""
         return {
