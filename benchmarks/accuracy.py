@@ -51,8 +51,8 @@ below such a run is passed over where another with text of its task has a score 
 were not seen, or were before only.
 `train.quantized_init` of mini-sst2, mini-stsb, minilm-sst2 or minilm-stsb with
 `train.choose=last` is the zoo's model of that name at the time, not the run of that row. MB is the
-packed integer model, encoder and embeddings. Hours are optimization time, on a machine that did other work too: no figure
-of speed.
+packed integer model, encoder and embeddings. Hours are optimization time, on a machine that did
+other work too: no figure of speed.
 
 Measured; made by `python -m benchmarks.accuracy` from the runs' own files.
 """
