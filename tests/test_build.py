@@ -372,6 +372,10 @@ def test_fifos_go_to_luts_where_block_ram_runs_out(place: Path) -> None:
     assert 1 <= len(moved) <= 3
     kept = place_fifos(design, tight, {moved[0]: "block"})
     assert kept[moved[0]].ram == "block"
+    planned = dict.fromkeys(deep, "block")  # of which none but these can go
+    assert [n for n, k in place_fifos(design, tight, planned).items() if k.ram != "block"] == moved
+    no_luts = replace(tight, resources=replace(tight.resources, lut=tight.reserve.lut))
+    assert all(k.ram == "block" for k in place_fifos(design, no_luts, planned).values())
 
 
 BOARD = """

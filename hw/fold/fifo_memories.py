@@ -42,9 +42,8 @@ def waiting_beats(attention: BinaryAttention) -> int:
 def place_fifos(design: Design, board: Board, planned: Mapping[str, str]) -> dict[str, StreamFifo]:
     """The design's FIFOs with memories that keep it within a board, if they can.
 
-    The FIFOs that take the fewest LUTs for a block RAM go to LUTs first, until it fits; of those
-    whose memories the solver planned only where they turned out deeper than it took them for, and
-    LUTs are left.
+    The FIFOs that take the fewest LUTs for a block RAM go to LUTs first, until it fits; those whose
+    memories the solver planned go last, and only where LUTs are left.
 
     Args:
         design: with its depths.
